@@ -1,0 +1,1 @@
+//! Backing services in process: MQTT broker and the ClickHouse engine behind its HTTP interface.

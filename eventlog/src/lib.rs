@@ -1,0 +1,1 @@
+//! The event log seam: Kafka, an embedded durable log, and memory.

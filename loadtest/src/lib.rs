@@ -1,0 +1,1 @@
+//! Simulated fleets, replays and the oracles that check every rollup cell.

@@ -1,0 +1,1 @@
+//! What every role needs and no event knows: configuration, telemetry, shutdown, retry, clock, health.

@@ -1,0 +1,1 @@
+//! What an event is, in every shape it takes on its way.

@@ -1,0 +1,1 @@
+//! Starts the real daemons that tests run against.
