@@ -1,1 +1,37 @@
-//! The event log seam: Kafka, an embedded durable log, and memory.
+//! The event log: what ingest appends to and processors read from.
+//!
+//! One seam, three implementations that pass one contract suite: Kafka, an embedded durable log for a single node,
+//! and memory for simulation. This crate moves bytes: it never looks into a key or a value.
+
+pub mod batch;
+pub mod consumer;
+pub mod error;
+pub mod producer;
+
+pub use batch::{RecordBatch, RecordBatchBuilder, RecordRef};
+pub use consumer::{AssignedPartition, Consumer, ConsumerEvent, Revocation};
+pub use error::LogError;
+pub use producer::{
+    Delivery, DeliveryFailure, Header, Message, Position, Producer, SendError, Token,
+};
+
+use std::{fmt, sync::Arc};
+
+/// Number of a partition within its topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartitionId(pub u16);
+
+/// One partition of one topic: the unit of order, ownership and progress.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// Name of the topic.
+    pub topic: Arc<str>,
+    /// Partition within the topic.
+    pub partition: PartitionId,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.topic, self.partition.0)
+    }
+}
