@@ -44,8 +44,7 @@ impl<'batch> RecordRef<'batch> {
         batch.headers[self.headers.0..self.headers.1]
             .iter()
             .map(move |(name, value)| {
-                let name = std::str::from_utf8(&batch.buffer[name.clone()])
-                    .expect("header names are pushed as text");
+                let name = std::str::from_utf8(&batch.buffer[name.clone()]).expect("header names are pushed as text");
                 (name, &batch.buffer[value.clone()])
             })
     }
@@ -132,10 +131,7 @@ impl RecordBatchBuilder {
         headers: impl IntoIterator<Item = (&'header str, &'header [u8])>,
     ) {
         debug_assert!(
-            self.batch
-                .spans
-                .last()
-                .is_none_or(|last| last.offset < offset),
+            self.batch.spans.last().is_none_or(|last| last.offset < offset),
             "offsets rise"
         );
         let key = self.append(key);

@@ -56,11 +56,7 @@ pub trait Consumer: Send {
     ///
     /// # Errors
     /// [`LogError::Fenced`] when the partition is not ours (any more).
-    async fn start(
-        &mut self,
-        topic_partition: &TopicPartition,
-        offset: u64,
-    ) -> Result<(), LogError>;
+    async fn start(&mut self, topic_partition: &TopicPartition, offset: u64) -> Result<(), LogError>;
 
     /// Commits the next offset to read for each partition, durably.
     ///
@@ -72,10 +68,7 @@ pub trait Consumer: Send {
     ///
     /// # Errors
     /// [`LogError::Unavailable`] when the log does not answer.
-    async fn bounds(
-        &mut self,
-        topic_partition: &TopicPartition,
-    ) -> Result<std::ops::Range<u64>, LogError>;
+    async fn bounds(&mut self, topic_partition: &TopicPartition) -> Result<std::ops::Range<u64>, LogError>;
 
     /// Leaves the group, so that others take over at once.
     ///

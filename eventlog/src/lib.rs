@@ -5,15 +5,27 @@
 
 pub mod batch;
 pub mod consumer;
+pub mod embedded;
 pub mod error;
+mod group;
+pub mod kafka;
+pub mod limits;
+pub mod log;
+pub mod memory;
+pub mod partitioner;
 pub mod producer;
+pub mod topic;
 
 pub use batch::{RecordBatch, RecordBatchBuilder, RecordRef};
-pub use consumer::{AssignedPartition, Consumer, ConsumerEvent, Revocation};
+pub use consumer::{AssignedPartition, Consumer, ConsumerEvent, Headers, Revocation, Subscription};
+pub use embedded::EmbeddedConfig;
 pub use error::LogError;
-pub use producer::{
-    Delivery, DeliveryFailure, Header, Message, Position, Producer, SendError, Token,
-};
+pub use group::MemberId;
+pub use kafka::KafkaConfig;
+pub use log::{Log, LogConfig};
+pub use memory::MemoryLog;
+pub use producer::{Delivery, DeliveryFailure, Header, Message, Position, Producer, ProducerLimits, SendError, Token};
+pub use topic::TopicSpec;
 
 use std::{fmt, sync::Arc};
 
