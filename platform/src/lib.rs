@@ -1,1 +1,13 @@
 //! What every role needs and no event knows: configuration, telemetry, shutdown, retry, clock, health.
+//!
+//! Nothing here may know what an event, a topic or a table is: those who do build on this crate.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the report"))]
+
+pub mod atomic_file;
+pub mod clock;
+pub mod health;
+pub mod limits;
+pub mod retry;
+pub mod shutdown;
+pub mod units;
