@@ -1,0 +1,235 @@
+//! What is written to ClickHouse, column by column: the task pushes, the sink encodes. No row here is ever changed by
+//! writing it again: each has a key that follows from the log (see the table of each type).
+
+/// Stands for an unknown coordinate, since it is no coordinate: views show it as NaN.
+pub const COORDINATE_UNKNOWN_E7: i32 = i32::MIN;
+
+/// A column of texts in one buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TextColumn {
+    /// All texts, one after the other.
+    pub bytes: Vec<u8>,
+    /// End of each text in `bytes`.
+    pub ends: Vec<i32>,
+}
+
+impl TextColumn {
+    /// Appends a text (or, for payloads, any bytes).
+    pub fn push(&mut self, text: impl AsRef<[u8]>) {
+        self.bytes.extend_from_slice(text.as_ref());
+        self.ends
+            .push(i32::try_from(self.bytes.len()).expect("a flush is far below 2 GiB: see the runner's limits"));
+    }
+
+    /// The texts in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts
+            .zip(&self.ends)
+            .map(|(start, end)| &self.bytes[start as usize..*end as usize])
+    }
+}
+
+/// A column of lists in one buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListColumn<T> {
+    /// All items, one list after the other.
+    pub items: Vec<T>,
+    /// End of each list in `items`.
+    pub ends: Vec<i32>,
+}
+
+impl<T> Default for ListColumn<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+}
+
+impl<T> ListColumn<T> {
+    /// Appends a list.
+    pub fn push(&mut self, items: impl IntoIterator<Item = T>) {
+        self.items.extend(items);
+        self.ends
+            .push(i32::try_from(self.items.len()).expect("a flush is far below 2^31 items: see the runner's limits"));
+    }
+}
+
+/// Rows of `measurement_log`: one for each metric of an event. Key: ..., partition, offset.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeasurementRows {
+    /// Owner of the device.
+    pub tenant: TextColumn,
+    /// Metric name.
+    pub metric: TextColumn,
+    /// Device identifier.
+    pub device: TextColumn,
+    /// Event time, Unix milliseconds.
+    pub ts_ms: Vec<i64>,
+    /// Value.
+    pub value: Vec<f64>,
+    /// 1e-7 degrees, or [`COORDINATE_UNKNOWN_E7`].
+    pub latitude_e7: Vec<i32>,
+    /// 1e-7 degrees, or [`COORDINATE_UNKNOWN_E7`].
+    pub longitude_e7: Vec<i32>,
+    /// H3 cell at the base resolution; 0 where unknown.
+    pub cell: Vec<u64>,
+    /// The device's count; 0 where absent.
+    pub seq: Vec<u64>,
+    /// Time of receipt, Unix milliseconds.
+    pub received_at_ms: Vec<i64>,
+    /// Time as the device claimed it, Unix milliseconds; equal to `ts_ms` unless the clock is suspect.
+    pub device_ts_ms: Vec<i64>,
+    /// 1 when the device's clock was not believed.
+    pub clock_suspect: Vec<u8>,
+    /// NaN where absent.
+    pub altitude_m: Vec<f32>,
+    /// NaN where absent.
+    pub speed_mps: Vec<f32>,
+    /// NaN where absent.
+    pub heading_deg: Vec<f32>,
+    /// NaN where absent.
+    pub accuracy_m: Vec<f32>,
+    /// Log partition.
+    pub partition: Vec<u16>,
+    /// Log offset.
+    pub offset: Vec<u64>,
+}
+
+/// Rows of `rollup_log`: absolute snapshots of accumulators. Key: tenant, metric, period, res, bucket, cell, partition,
+/// generation; of equal keys the highest version holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RollupRows {
+    /// Owner of the devices.
+    pub tenant: TextColumn,
+    /// Metric name.
+    pub metric: TextColumn,
+    /// Seconds.
+    pub period_seconds: Vec<u32>,
+    /// H3 resolution.
+    pub resolution: Vec<u8>,
+    /// Start of the period, Unix seconds.
+    pub bucket_seconds: Vec<u32>,
+    /// H3 cell at `resolution`; 0 for devices without position.
+    pub cell: Vec<u64>,
+    /// Log partition.
+    pub partition: Vec<u16>,
+    /// Offset of the first event in the accumulator.
+    pub generation: Vec<u64>,
+    /// Offset of the last event in it, below the incarnation of the partition's state (see `processors`).
+    pub version: Vec<u64>,
+    /// Number of measurements.
+    pub count: Vec<u64>,
+    /// Their sum.
+    pub sum: Vec<f64>,
+    /// Their minimum.
+    pub min: Vec<f64>,
+    /// Their maximum.
+    pub max: Vec<f64>,
+    /// Keys of the quantile sketch's bins, rising.
+    pub bin_keys: ListColumn<i16>,
+    /// Counts of the same bins.
+    pub bin_counts: ListColumn<u64>,
+    /// Smallest hashes of distinct devices, rising.
+    pub device_hashes: ListColumn<u32>,
+}
+
+/// Rows of `device_log`: last known state of devices. Key: tenant, device, partition; highest version holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeviceRows {
+    /// Owner.
+    pub tenant: TextColumn,
+    /// Device identifier.
+    pub device: TextColumn,
+    /// Log partition.
+    pub partition: Vec<u16>,
+    /// As in [`RollupRows::version`].
+    pub version: Vec<u64>,
+    /// Time of the newest event, Unix milliseconds.
+    pub ts_ms: Vec<i64>,
+    /// Its time of receipt, Unix milliseconds.
+    pub received_at_ms: Vec<i64>,
+    /// Last known position, 1e-7 degrees, or [`COORDINATE_UNKNOWN_E7`].
+    pub latitude_e7: Vec<i32>,
+    /// Last known position, 1e-7 degrees, or [`COORDINATE_UNKNOWN_E7`].
+    pub longitude_e7: Vec<i32>,
+    /// H3 cell of that position at the base resolution; 0 where unknown.
+    pub cell: Vec<u64>,
+    /// Count of the newest event; 0 where absent.
+    pub seq: Vec<u64>,
+    /// 1 when its clock was not believed.
+    pub clock_suspect: Vec<u8>,
+    /// Broker that it came through.
+    pub broker: TextColumn,
+    /// Number of metrics of each device, as list ends into the two columns below.
+    pub metric_ends: Vec<i32>,
+    /// Names of the metrics, newest value each.
+    pub metric_names: TextColumn,
+    /// Values of the same metrics.
+    pub metric_values: Vec<f64>,
+    /// Number of attributes of each device, as list ends into the two columns below.
+    pub attribute_ends: Vec<i32>,
+    /// Names of the attributes of the newest event.
+    pub attribute_names: TextColumn,
+    /// Their values.
+    pub attribute_values: TextColumn,
+}
+
+/// Rows of `dead_letter_log`. Key: id.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeadLetterRows {
+    /// See [`crate::DeadLetter::id`].
+    pub id: TextColumn,
+    /// Time of receipt, Unix milliseconds.
+    pub received_at_ms: Vec<i64>,
+    /// See [`crate::Stage`].
+    pub stage: TextColumn,
+    /// See [`crate::Reason`].
+    pub reason: TextColumn,
+    /// For people.
+    pub detail: TextColumn,
+    /// Broker name.
+    pub broker: TextColumn,
+    /// MQTT topic.
+    pub topic: TextColumn,
+    /// The original bytes.
+    pub payload: TextColumn,
+    /// Log partition (of the dead-letter topic, or of the events topic for stage `process`).
+    pub partition: Vec<u16>,
+    /// Log offset.
+    pub offset: Vec<u64>,
+}
+
+/// Rows for all tables, gathered for one flush.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// For `measurement_log`.
+    pub measurements: MeasurementRows,
+    /// For `rollup_log`.
+    pub rollups: RollupRows,
+    /// For `device_log`.
+    pub devices: DeviceRows,
+    /// For `dead_letter_log`.
+    pub dead_letters: DeadLetterRows,
+}
+
+impl Rows {
+    /// Rows for each table: measurements, rollups, devices, dead letters.
+    #[must_use]
+    pub fn counts(&self) -> [usize; 4] {
+        [
+            self.measurements.ts_ms.len(),
+            self.rollups.count.len(),
+            self.devices.ts_ms.len(),
+            self.dead_letters.offset.len(),
+        ]
+    }
+
+    /// True when there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts() == [0; 4]
+    }
+}
