@@ -10,4 +10,5 @@ pub mod health;
 pub mod limits;
 pub mod retry;
 pub mod shutdown;
+pub mod telemetry;
 pub mod units;
