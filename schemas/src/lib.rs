@@ -4,6 +4,8 @@
 //! ([`event`]), the record in the log ([`record`]), and what becomes of bad input ([`dead_letter`]). Everything here
 //! is pure: no I/O, no clock.
 
+pub mod arrow;
+pub mod clickhouse;
 pub mod dead_letter;
 pub mod event;
 pub mod limits;
