@@ -7,10 +7,13 @@ use std::path::PathBuf;
 pub struct EmbeddedConfig {
     /// Folder; created if absent, used by one process at a time.
     pub data_dir: PathBuf,
-    /// Bytes of records kept over all topics. The oldest records go when this is passed, read or not.
+    /// Bytes of records kept over all topics. The oldest records go when this is passed, read or not. The folder
+    /// takes up to half as much again, since space of removed records is won back in large pieces.
     pub retention_bytes_max: u64,
-    /// How long an append waits for company before it is made durable.
+    /// How long the first append of a group waits for company before all are made durable together.
     pub linger_ms: u64,
+    /// Appends wait while the disk has less than this free, so that what is accepted can be finished.
+    pub disk_free_bytes_min: u64,
 }
 
 impl EmbeddedConfig {
@@ -22,6 +25,7 @@ impl EmbeddedConfig {
             data_dir: data_dir.into(),
             retention_bytes_max: 8 << 30,
             linger_ms: 2,
+            disk_free_bytes_min: super::limits::DISK_FREE_BYTES_MIN,
         }
     }
 }
