@@ -1,0 +1,189 @@
+//! A real Apache Kafka: one KRaft node with the configuration of `docker/kafka/`, from the jars that `cargo xtask setup`
+//! fetched. It must never replace the client under test: what it can say to Kafka is just enough to prepare and to check.
+
+mod java;
+mod protocol;
+
+use crate::configuration::{self, Style};
+use crate::{Daemon, RigError, limits, ports};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
+use tempfile::TempDir;
+
+pub use java::{record_shared_classes, shared_classes_file};
+
+/// Any valid id will do; a fixed one makes logs comparable.
+const CLUSTER_ID: &str = "MeridianTestCluster001";
+
+/// A running Kafka node; stopped when dropped.
+pub struct Kafka {
+    daemon: Daemon,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Kafka {
+    /// Starts Kafka on empty storage and waits until it serves clients.
+    ///
+    /// # Panics
+    /// When a part is missing or it does not start; the message says what to do.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with some properties replaced, as `(key, value)`.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    #[must_use]
+    pub fn start_with(properties: &[(&str, &str)]) -> Self {
+        Self::try_start(properties, None).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// `record_to` asks Java to write its loaded classes there when Kafka ends.
+    fn try_start(properties: &[(&str, &str)], record_to: Option<&Path>) -> Result<Self, RigError> {
+        let folder = tempfile::Builder::new()
+            .prefix("meridian-kafka-")
+            .tempdir()
+            .map_err(RigError::io("create a temporary folder"))?;
+        let port = ports::free();
+        let file = write_properties(folder.path(), port, properties)?;
+        java::format_storage(&file, CLUSTER_ID)?;
+        let daemon = java::kafka(record_to)?.arg(&file).start()?;
+        let kafka = Self {
+            daemon,
+            port,
+            _folder: folder,
+        };
+        kafka.wait_until_ready()?;
+        Ok(kafka)
+    }
+
+    /// `127.0.0.1:PORT`, for `bootstrap.servers`.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The process, for its log and memory figures.
+    pub fn daemon(&mut self) -> &mut Daemon {
+        &mut self.daemon
+    }
+
+    /// Creates a topic and waits until every partition has a leader.
+    ///
+    /// # Panics
+    /// When Kafka refuses, for example because the topic exists.
+    pub fn create_topic(&self, name: &str, partitions: u32) {
+        protocol::create_topic(self.port, name, partitions)
+            .and_then(|()| self.wait_for_leaders(name, partitions))
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Appends one record without a key and returns its offset; Kafka has it when this returns (`acks=all`).
+    ///
+    /// # Panics
+    /// When Kafka does not take it.
+    #[must_use]
+    pub fn append(&self, topic: &str, partition: u32, value: &[u8]) -> u64 {
+        protocol::produce(self.port, topic, partition, value).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The offset that the next record of the partition will get.
+    ///
+    /// # Panics
+    /// When Kafka does not answer, or the topic does not exist.
+    #[must_use]
+    pub fn end_offset(&self, topic: &str, partition: u32) -> u64 {
+        protocol::end_offset(self.port, topic, partition).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Kills it as a power cut of the process would. Acknowledged records are in the page cache and survive.
+    pub fn kill9(&mut self) {
+        self.daemon.kill9();
+    }
+
+    /// Stops it with `SIGTERM`.
+    ///
+    /// # Panics
+    /// When it does not stop in time.
+    pub fn stop_gracefully(&mut self) {
+        self.daemon.terminate().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts it again on the same ports and data, stopping it gracefully first if it runs.
+    ///
+    /// # Panics
+    /// When it does not come back.
+    pub fn restart(&mut self) {
+        self.daemon
+            .restart()
+            .and_then(|()| self.wait_until_ready())
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Freezes it: connections stay open, nothing moves.
+    pub fn pause(&self) {
+        self.daemon.pause();
+    }
+
+    /// Lets it go on after [`Kafka::pause`].
+    pub fn resume(&self) {
+        self.daemon.resume();
+    }
+
+    /// Ready: the broker is registered and leads every partition there is.
+    fn wait_until_ready(&self) -> Result<(), RigError> {
+        self.daemon
+            .wait_until("a broker with leaders", limits::READY_TIMEOUT, || {
+                protocol::topics(self.port)
+                    .is_ok_and(|topics| topics.iter().all(|topic| topic.leaders.iter().all(Option::is_some)))
+            })
+    }
+
+    fn wait_for_leaders(&self, name: &str, partitions: u32) -> Result<(), RigError> {
+        let started = Instant::now();
+        loop {
+            let led = protocol::topics(self.port)?
+                .iter()
+                .filter(|topic| topic.name == name)
+                .flat_map(|topic| &topic.leaders)
+                .filter(|leader| leader.is_some())
+                .count();
+            if u32::try_from(led) == Ok(partitions) {
+                return Ok(());
+            }
+            if started.elapsed() > limits::READY_TIMEOUT {
+                return Err(RigError::Refused {
+                    what: format!("`{led}` of {partitions} partitions of `{name}` have a leader"),
+                });
+            }
+            thread::sleep(limits::POLL_INTERVAL);
+        }
+    }
+}
+
+fn write_properties(folder: &Path, port: u16, properties: &[(&str, &str)]) -> Result<PathBuf, RigError> {
+    let controller = ports::free();
+    let text = configuration::read("kafka/server.properties")?;
+    let wanted = properties.iter().map(|(key, value)| (*key, (*value).to_owned()));
+    let text = configuration::replace(&text, Style::Properties, wanted);
+    let text = configuration::replace(
+        &text,
+        Style::Properties,
+        [
+            (
+                "listeners",
+                format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
+            ),
+            ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
+            ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
+            ("log.dirs", folder.join("data").display().to_string()),
+        ],
+    );
+    let file = folder.join("server.properties");
+    std::fs::write(&file, text).map_err(RigError::io("write the configuration of Kafka"))?;
+    Ok(file)
+}
