@@ -6,6 +6,7 @@
 
 pub mod atomic_file;
 pub mod clock;
+pub mod config;
 pub mod health;
 pub mod limits;
 pub mod retry;

@@ -8,8 +8,8 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1 << 20;
 /// A secret is a line of text; a larger file is the wrong file.
 pub const SECRET_FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// How alike a known key must be to be suggested for an unknown one (Jaro-Winkler, 0 to 1). Measured on typing errors
-/// of one or two letters in keys of five letters and more, which all score above; unrelated keys score below.
+/// How alike a known key must be to be suggested for an unknown one (Jaro-Winkler, 0 to 1). Slips of one or two letters
+/// in keys of five letters and more score above; words that merely share some letters score below.
 pub const SUGGESTION_SIMILARITY_MIN: f64 = 0.8;
 
 /// Scrapers and probes: a handful of monitoring systems, each with a few connections. Others wait in the backlog.
