@@ -61,7 +61,7 @@ impl PublishedFile {
     /// Writes the file in one step and owns it from then on.
     ///
     /// # Errors
-    /// As [`write`].
+    /// As [`write()`].
     pub fn publish(path: impl Into<PathBuf>, content: &[u8]) -> Result<Self, AtomicFileError> {
         let path = path.into();
         write(&path, content)?;

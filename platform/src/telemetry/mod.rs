@@ -1,6 +1,7 @@
 //! What the process says about itself: logs on standard error, metrics and health over HTTP.
 //!
-//! Never in the way: a slow scraper or a closed terminal must not slow down a single event.
+//! Never per event: counting is an atomic addition, and log lines are for changes, not for traffic. A log line waits for
+//! standard error, so one per event would let a slow terminal hold up the pipeline.
 
 mod logging;
 mod metric;
