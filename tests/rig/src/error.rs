@@ -39,6 +39,11 @@ pub enum RigError {
         /// The end of its output.
         log_tail: String,
     },
+    /// Kafka has no leader for the partition at this moment; asking again helps.
+    NoLeaderYet {
+        /// What was asked.
+        what: String,
+    },
     /// The daemon answered, and the answer is an error.
     Refused {
         /// What was asked, and the answer.
@@ -80,6 +85,7 @@ impl fmt::Display for RigError {
                 f,
                 "`{name}`: still waiting for {waiting_for} after {after:?}; the end of its output:\n{log_tail}"
             ),
+            Self::NoLeaderYet { what } => write!(f, "no leader to {what}"),
             Self::Refused { what } => f.write_str(what),
             Self::Configuration { path, source } => {
                 write!(f, "cannot read `{}`: {source}", path.display())

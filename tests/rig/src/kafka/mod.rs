@@ -77,9 +77,10 @@ impl Kafka {
     /// # Panics
     /// When Kafka refuses, for example because the topic exists.
     pub fn create_topic(&self, name: &str, partitions: u32) {
-        protocol::create_topic(self.port, name, partitions)
-            .and_then(|()| self.wait_for_leaders(name, partitions))
-            .unwrap_or_else(|error| panic!("{error}"));
+        protocol::create_topic(self.port, name, partitions).unwrap_or_else(|error| panic!("{error}"));
+        for partition in 0..partitions {
+            let _ = self.end_offset(name, partition);
+        }
     }
 
     /// Appends one record without a key and returns its offset; Kafka has it when this returns (`acks=all`).
@@ -97,7 +98,7 @@ impl Kafka {
     /// When Kafka does not answer, or the topic does not exist.
     #[must_use]
     pub fn end_offset(&self, topic: &str, partition: u32) -> u64 {
-        protocol::end_offset(self.port, topic, partition).unwrap_or_else(|error| panic!("{error}"))
+        until_led(|| protocol::end_offset(self.port, topic, partition))
     }
 
     /// Kills it as a power cut of the process would. Acknowledged records are in the page cache and survive.
@@ -136,31 +137,31 @@ impl Kafka {
 
     /// Ready: the broker is registered and leads every partition there is.
     fn wait_until_ready(&self) -> Result<(), RigError> {
+        let leads_all = || -> Result<(), RigError> {
+            for topic in protocol::topics(self.port)? {
+                for partition in 0..topic.partitions {
+                    protocol::end_offset(self.port, &topic.name, partition)?;
+                }
+            }
+            Ok(())
+        };
         self.daemon
-            .wait_until("a broker with leaders", limits::READY_TIMEOUT, || {
-                protocol::topics(self.port)
-                    .is_ok_and(|topics| topics.iter().all(|topic| topic.leaders.iter().all(Option::is_some)))
+            .wait_until("a broker that leads its partitions", limits::READY_TIMEOUT, || {
+                leads_all().is_ok()
             })
     }
+}
 
-    fn wait_for_leaders(&self, name: &str, partitions: u32) -> Result<(), RigError> {
-        let started = Instant::now();
-        loop {
-            let led = protocol::topics(self.port)?
-                .iter()
-                .filter(|topic| topic.name == name)
-                .flat_map(|topic| &topic.leaders)
-                .filter(|leader| leader.is_some())
-                .count();
-            if u32::try_from(led) == Ok(partitions) {
-                return Ok(());
+/// Asks again while the partition has no leader, as every Kafka client does.
+fn until_led<T>(mut ask: impl FnMut() -> Result<T, RigError>) -> T {
+    let started = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(RigError::NoLeaderYet { .. }) if started.elapsed() < limits::READY_TIMEOUT => {
+                thread::sleep(limits::POLL_INTERVAL);
             }
-            if started.elapsed() > limits::READY_TIMEOUT {
-                return Err(RigError::Refused {
-                    what: format!("`{led}` of {partitions} partitions of `{name}` have a leader"),
-                });
-            }
-            thread::sleep(limits::POLL_INTERVAL);
+            Err(error) => panic!("{error}"),
         }
     }
 }

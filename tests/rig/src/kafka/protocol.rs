@@ -10,10 +10,10 @@ const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
 const CREATE_TOPICS: i16 = 19;
 
-/// A topic and the leader of each of its partitions.
+/// A topic and how many partitions it has.
 pub(super) struct Topic {
     pub(super) name: String,
-    pub(super) leaders: Vec<Option<i32>>,
+    pub(super) partitions: u32,
 }
 
 /// All topics, once at least one broker is registered.
@@ -37,19 +37,19 @@ pub(super) fn topics(port: u16) -> Result<Vec<Topic>, RigError> {
         answer.i16()?;
         let name = answer.text()?;
         answer.take(1)?; // whether internal
-        let mut leaders = Vec::new();
-        for _ in 0..answer.i32()? {
+        let partitions = answer.i32()?;
+        for _ in 0..partitions {
             answer.i16()?;
             answer.i32()?;
-            let leader = answer.i32()?;
-            leaders.push((leader >= 0).then_some(leader));
+            answer.i32()?; // the leader
             for _replicas_then_in_sync in 0..2 {
                 for _ in 0..answer.i32()? {
                     answer.i32()?;
                 }
             }
         }
-        topics.push(Topic { name, leaders });
+        let partitions = u32::try_from(partitions).unwrap_or(0);
+        topics.push(Topic { name, partitions });
     }
     Ok(topics)
 }
@@ -188,10 +188,12 @@ fn offset(value: i64) -> Result<u64, RigError> {
 }
 
 fn check(code: i16, doing: &str) -> Result<(), RigError> {
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(refused(&format!("kafka refuses with code {code} to {doing}")))
+    match code {
+        0 => Ok(()),
+        // Unknown topic or partition, leader not available, not the leader: a node that has just started knows its
+        // topics before it leads them.
+        3 | 5 | 6 => Err(RigError::NoLeaderYet { what: doing.into() }),
+        _ => Err(refused(&format!("kafka refuses with code {code} to {doing}"))),
     }
 }
 
