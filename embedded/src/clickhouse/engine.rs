@@ -14,7 +14,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::library::{Api, BoundStatement, Connection};
+use super::{
+    exit,
+    library::{Api, BoundStatement, Connection},
+};
 use crate::EmbeddedError;
 
 /// Release of the engine that this crate is written for and tested with.
@@ -37,6 +40,11 @@ pub(super) struct Engine {
     /// Keeps the engine alive while no request runs. Dropped in [`Drop`] before the lock.
     keeper: Mutex<Option<Connection>>,
     _lock: File,
+}
+
+/// Whether an engine is open in this process; taken as open while it starts or stops.
+pub(super) fn is_running() -> bool {
+    RUNNING.try_lock().map_or(true, |running| running.is_some())
 }
 
 /// Where the library is: an explicit path, else `MERIDIAN_LIBCHDB`, else the place where `cargo xtask setup` puts it.
@@ -97,6 +105,7 @@ impl Engine {
             .map(|answer| String::from_utf8_lossy(answer.bytes()).trim().to_owned())
             .map_err(failed)?;
         *running = Some(folder.clone());
+        exit::leave_engine_behind();
         let keeper = Mutex::new(Some(keeper));
         Ok(Arc::new(Self {
             api,

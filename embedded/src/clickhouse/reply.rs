@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::{
     codec::{Compress, Encoder},
     fault::{Code, Fault},
+    flush::Flushed,
     formats,
     library::Counters,
 };
@@ -216,6 +217,8 @@ impl Reply {
 pub(super) struct ReplyBody {
     first: Option<Bytes>,
     rest: Option<mpsc::Receiver<Piece>>,
+    cut: bool,
+    flushed: Flushed,
 }
 
 /// The body broke off.
@@ -225,10 +228,7 @@ pub(super) struct BrokenOff;
 
 impl ReplyBody {
     pub(super) fn whole(data: impl Into<Bytes>) -> Self {
-        Self {
-            first: Some(data.into()),
-            rest: None,
-        }
+        Self { first: Some(data.into()), rest: None, cut: false, flushed: Flushed::default() }
     }
 }
 
@@ -243,6 +243,9 @@ impl Body for ReplyBody {
         if let Some(data) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
+        if self.cut {
+            return self.flushed.poll(context).map(|()| Some(Err(BrokenOff)));
+        }
         let Some(rest) = self.rest.as_mut() else {
             return Poll::Ready(None);
         };
@@ -250,7 +253,11 @@ impl Body for ReplyBody {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Piece::Data(data))) => Poll::Ready(Some(Ok(Frame::data(data)))),
-            Poll::Ready(Some(Piece::Cut | Piece::Head(_))) => Poll::Ready(Some(Err(BrokenOff))),
+            Poll::Ready(Some(Piece::Cut | Piece::Head(_))) => {
+                self.cut = true;
+                self.flushed.ask();
+                self.flushed.poll(context).map(|()| Some(Err(BrokenOff)))
+            }
         }
     }
 
@@ -266,6 +273,7 @@ impl Body for ReplyBody {
 /// Waits for the head and makes the response of it.
 pub(super) async fn respond(
     mut pieces: mpsc::Receiver<Piece>,
+    flushed: Flushed,
     server_name: &str,
     version: &str,
 ) -> Response<ReplyBody> {
@@ -277,10 +285,7 @@ pub(super) async fn respond(
             return fault_response(&fault, server_name, version);
         }
     };
-    let mut response = Response::new(ReplyBody {
-        first: None,
-        rest: Some(pieces),
-    });
+    let mut response = Response::new(ReplyBody { first: None, rest: Some(pieces), cut: false, flushed });
     *response.status_mut() = head.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(head.media_type));

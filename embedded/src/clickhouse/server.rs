@@ -15,6 +15,7 @@ use super::{
     engine::Engine,
     execute,
     fault::{Code, Fault},
+    flush::{Flushed, Watched},
     reply::{self, Reply, ReplyBody},
     request::{Ask, Credentials},
     session::Sessions,
@@ -72,15 +73,17 @@ async fn serve_connection(
 ) {
     // Answers are written in few large pieces: waiting for more only adds delay.
     let _ = stream.set_nodelay(true);
+    let flushed = Flushed::default();
+    let stream = Watched::new(TokioIo::new(stream), flushed.clone());
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(handle(&shared, request).await) }
+        let (shared, flushed) = (Arc::clone(&shared), flushed.clone());
+        async move { Ok::<_, Infallible>(handle(&shared, flushed, request).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits::REQUEST_HEAD_MAX)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(stream, service)
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -94,7 +97,7 @@ async fn serve_connection(
     }
 }
 
-async fn handle(shared: &Shared, request: Request<Incoming>) -> Response<ReplyBody> {
+async fn handle(shared: &Shared, flushed: Flushed, request: Request<Incoming>) -> Response<ReplyBody> {
     let path = request.uri().path();
     let plain = |status, text: &'static str| {
         let mut response = Response::new(ReplyBody::whole(text));
@@ -108,7 +111,7 @@ async fn handle(shared: &Shared, request: Request<Incoming>) -> Response<ReplyBo
         "/" | "/query" if is_read && request.uri().query().is_none_or(|query| !query.contains("query=")) => {
             plain(StatusCode::OK, "Ok.\n")
         }
-        "/" | "/query" if is_read || *request.method() == Method::POST => match ask(shared, request).await {
+        "/" | "/query" if is_read || *request.method() == Method::POST => match ask(shared, flushed, request).await {
             Ok(response) => response,
             Err(fault) => reply::fault_response(&fault, &shared.server_name, shared.engine.version()),
         },
@@ -120,7 +123,7 @@ async fn handle(shared: &Shared, request: Request<Incoming>) -> Response<ReplyBo
     }
 }
 
-async fn ask(shared: &Shared, request: Request<Incoming>) -> Result<Response<ReplyBody>, Fault> {
+async fn ask(shared: &Shared, flushed: Flushed, request: Request<Incoming>) -> Result<Response<ReplyBody>, Fault> {
     let (parts, incoming) = request.into_parts();
     let (ask, credentials) = Ask::read(&parts)?;
     check_user(shared.user.as_ref(), &credentials)?;
@@ -152,7 +155,7 @@ async fn ask(shared: &Shared, request: Request<Incoming>) -> Result<Response<Rep
                 format!("cannot start a thread: {error}"),
             )
         })?;
-    Ok(reply::respond(pieces, &shared.server_name, shared.engine.version()).await)
+    Ok(reply::respond(pieces, flushed, &shared.server_name, shared.engine.version()).await)
 }
 
 /// Without a configured user anyone may ask, under any name.

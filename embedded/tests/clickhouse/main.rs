@@ -1,0 +1,11 @@
+//! The embedded ClickHouse server through its clients' eyes: raw HTTP and the official `clickhouse` crate.
+//!
+//! One server for the whole binary, since a process holds one engine; every test has a database of its own.
+
+mod client_crate;
+mod durability;
+mod http;
+mod inserts;
+mod rig;
+mod sessions;
+mod streaming;
