@@ -1,0 +1,309 @@
+//! Keeps one connection to a broker up and takes in what it delivers. The only stage that reads from the network.
+//!
+//! Nothing else is awaited where the connection is read, other than the pause of a full window: a slow log must not
+//! cost us the connection. A connection is dropped as a whole and never mended.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use platform::{
+    clock::Clock,
+    health::HealthReporter,
+    retry::{Backoff, Delays},
+    shutdown::Shutdown,
+};
+use rand::rngs::StdRng;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+
+use crate::{
+    IngestError,
+    bridge::{
+        Session,
+        pressure::{Pressure, may_return, pressure},
+    },
+    config::{Filter, WindowSettings},
+    ledger::ConnectionCounts,
+    limits,
+    message::{Connected, Intake, Publish, Received},
+    occupancy::Occupancy,
+    source::{Link, PublishSource, SourceError, SourceEvent},
+};
+
+/// Keeps a connection up and reads it.
+pub(crate) struct Subscriber<S> {
+    pub(crate) source: S,
+    pub(crate) broker: String,
+    pub(crate) filters: Vec<Filter>,
+    pub(crate) keep_alive: Duration,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) reader: Reader,
+}
+
+/// Takes in what a connection delivers.
+pub(crate) struct Reader {
+    pub(crate) window: WindowSettings,
+    pub(crate) record_bytes_max: usize,
+    pub(crate) occupancy: Arc<Occupancy>,
+    pub(crate) counts: Arc<ConnectionCounts>,
+    pub(crate) health: HealthReporter,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) intake: mpsc::Sender<Intake>,
+    /// Counts the messages of the whole process.
+    pub(crate) numbers: Arc<AtomicU64>,
+    pub(crate) session: Session,
+    pub(crate) received_at_ms: i64,
+}
+
+/// What the reading of a connection and those who watch over it tell each other.
+#[derive(Default)]
+struct Signs {
+    /// Something happened on the connection since this was last looked at.
+    heard: AtomicBool,
+    /// The broker greeted us on this connection.
+    greeted: AtomicBool,
+    /// Nothing more is to be taken in; acknowledgements still go out.
+    stopping: AtomicBool,
+}
+
+impl<S: PublishSource> Subscriber<S> {
+    /// Runs until shutdown is requested and the last acknowledgement has left.
+    pub(crate) async fn run(mut self) -> Result<(), IngestError> {
+        let mut delays = backoff().delays(rand::make_rng::<StdRng>());
+        let mut failed_count: u64 = 0;
+        let signs = Signs::default();
+        while !self.shutdown.is_requested() {
+            signs.greeted.store(false, Relaxed);
+            let started = Instant::now();
+            let Err(error) = self.connection(&signs).await else {
+                break;
+            };
+            if signs.stopping.load(Relaxed) {
+                break;
+            }
+            if signs.greeted.load(Relaxed) {
+                failed_count = 0;
+            }
+            if started.elapsed() >= limits::STABLE_CONNECTION {
+                delays.reset();
+            }
+            failed_count += 1;
+            self.say_failed(&error, failed_count);
+            self.pause(&mut delays).await;
+        }
+        if !signs.stopping.load(Relaxed) {
+            // Cannot fail in a way that matters: without a decoder the role is ending anyway.
+            let _ = self.reader.intake.send(Intake::Ended).await;
+        }
+        Ok(())
+    }
+
+    /// One connection, from greeting to end. Ok when it ended by our goodbye.
+    async fn connection(&mut self, signs: &Signs) -> Result<(), SourceError> {
+        let mut link = self.source.open();
+        let intake = self.reader.intake.clone();
+        let reading = self.reader.read(&mut link, &self.filters, signs);
+        tokio::pin!(reading);
+        let mut watch = interval(self.keep_alive / 4);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let silent_max = self.keep_alive * limits::SILENT_KEEP_ALIVES;
+        let mut heard_at = Instant::now();
+        loop {
+            tokio::select! {
+                ended = &mut reading => return ended,
+                () = self.shutdown.requested(), if !signs.stopping.load(Relaxed) => {
+                    signs.stopping.store(true, Relaxed);
+                    // The decoder never waits for this task, so waiting for room here ends.
+                    let _ = intake.send(Intake::Ended).await;
+                    if !signs.greeted.load(Relaxed) {
+                        return Ok(());
+                    }
+                }
+                _ = watch.tick() => {
+                    if signs.heard.swap(false, Relaxed) {
+                        heard_at = Instant::now();
+                    } else if heard_at.elapsed() >= silent_max {
+                        let seconds = silent_max.as_secs();
+                        return Err(SourceError::new(format!("no sign of life for {seconds} s")));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn pause(&mut self, delays: &mut Delays<StdRng>) {
+        let pause = delays.next().expect("delays have no end");
+        let room = async {
+            sleep(pause).await;
+            while !self.reader.may_return() {
+                let _ = timeout(limits::FULL_WINDOW_PAUSE, self.reader.occupancy.released_some()).await;
+            }
+        };
+        tokio::select! {
+            () = self.shutdown.requested() => {}
+            () = room => {}
+        }
+    }
+
+    /// Says the first failure aloud, and the further ones of the same outage quietly.
+    fn say_failed(&self, error: &SourceError, failed_count: u64) {
+        let broker = &self.broker;
+        self.reader.health.failed(format!("broker `{broker}`: {error}"));
+        if failed_count == 1 {
+            tracing::warn!(broker, %error, "connection to the mqtt broker failed, will try again until it is back");
+        } else {
+            tracing::debug!(broker, %error, failed_count, "connection to the mqtt broker failed again");
+        }
+    }
+}
+
+impl Reader {
+    async fn read<L: Link>(&mut self, link: &mut L, filters: &[Filter], signs: &Signs) -> Result<(), SourceError> {
+        let ended = self.read_events(link, filters, signs).await;
+        for publish in link.leftovers() {
+            if !signs.stopping.load(Relaxed) {
+                self.take_in(publish)?;
+            }
+        }
+        ended
+    }
+
+    async fn read_events<L: Link>(
+        &mut self,
+        link: &mut L,
+        filters: &[Filter],
+        signs: &Signs,
+    ) -> Result<(), SourceError> {
+        loop {
+            if !signs.stopping.load(Relaxed) {
+                self.hold(link.owes_acks()).await?;
+            }
+            let event = link.next().await?;
+            signs.heard.store(true, Relaxed);
+            match event {
+                SourceEvent::Publish(publish) => {
+                    // Not acknowledged, so the broker sends it to whoever comes after us.
+                    if !signs.stopping.load(Relaxed) {
+                        self.take_in(publish)?;
+                    }
+                }
+                SourceEvent::Connected { session_present } => {
+                    signs.greeted.store(true, Relaxed);
+                    self.connected(link, filters, session_present)?;
+                }
+                SourceEvent::Subscribed => {
+                    self.session.subscribed();
+                    self.health.ready();
+                }
+                SourceEvent::Disconnecting => return Ok(()),
+                SourceEvent::Other => {}
+            }
+        }
+    }
+
+    fn connected<L: Link>(&mut self, link: &L, filters: &[Filter], session_present: bool) -> Result<(), SourceError> {
+        let welcome = self.session.connected(session_present);
+        self.counts.connections.fetch_add(1, Relaxed);
+        self.hand_over(Intake::Connected(Connected {
+            epoch: welcome.epoch,
+            acks: link.acks(),
+        }))?;
+        if welcome.gap {
+            self.counts.session_gaps.fetch_add(1, Relaxed);
+            tracing::error!("the mqtt broker lost our session: messages published since may be lost at the broker");
+        }
+        tracing::info!(
+            connection = welcome.epoch.0,
+            session_present,
+            "connected to the mqtt broker"
+        );
+        if welcome.subscribe {
+            link.subscribe(filters)
+        } else {
+            self.health.ready();
+            Ok(())
+        }
+    }
+
+    /// Waits while the window is full, but never so long that the connection would suffer.
+    async fn hold(&self, owes_acks: bool) -> Result<(), SourceError> {
+        match self.pressure() {
+            Pressure::Open => {}
+            // What frees the broker's hands has to be written, and that happens only while reading.
+            Pressure::Slow if owes_acks => {}
+            Pressure::Slow => {
+                let room = async {
+                    while self.pressure() != Pressure::Open {
+                        self.occupancy.released_some().await;
+                    }
+                };
+                let _ = timeout(limits::FULL_WINDOW_PAUSE, room).await;
+            }
+            Pressure::HangUp => {
+                return Err(SourceError::new(
+                    "hung up, since more is on its way than the window holds; the log is too slow",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn pressure(&self) -> Pressure {
+        let (messages, bytes) = self.occupancy.on_the_way();
+        pressure(self.window, messages, bytes)
+    }
+
+    fn may_return(&self) -> bool {
+        let (messages, bytes) = self.occupancy.on_the_way();
+        may_return(self.window, messages, bytes)
+    }
+
+    fn take_in(&mut self, mut publish: Publish) -> Result<(), SourceError> {
+        self.received_at_ms = self.received_at_ms.max(self.clock.wall_ms());
+        let payload_bytes = publish.payload.len();
+        if payload_bytes > self.record_bytes_max {
+            // A copy, so that the rest is freed now.
+            publish.payload = Bytes::copy_from_slice(&publish.payload[..limits::CUT_PAYLOAD_BYTES.min(payload_bytes)]);
+        }
+        let redelivered = publish.redelivered;
+        let received = Received {
+            publish,
+            payload_bytes,
+            epoch: self.session.epoch(),
+            number: self.numbers.fetch_add(1, Relaxed) + 1,
+            received_at_ms: self.received_at_ms,
+            received_at: self.clock.monotonic(),
+        };
+        let bytes = received.cost_bytes();
+        self.hand_over(Intake::Received(received))?;
+        self.occupancy.taken(bytes);
+        self.counts.received.fetch_add(1, Relaxed);
+        if redelivered {
+            self.counts.redelivered.fetch_add(1, Relaxed);
+        }
+        Ok(())
+    }
+
+    fn hand_over(&self, item: Intake) -> Result<(), SourceError> {
+        self.intake
+            .try_send(item)
+            .map_err(|_| SourceError::new("the decoder has no room left, or has ended"))
+    }
+}
+
+fn backoff() -> Backoff {
+    Backoff {
+        initial: limits::RECONNECT_PAUSE_MIN,
+        max: limits::RECONNECT_PAUSE_MAX,
+        multiplier: 2.0,
+        jitter: 0.5,
+    }
+}
