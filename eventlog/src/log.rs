@@ -91,6 +91,15 @@ impl Log {
     }
 }
 
+impl From<EmbeddedLog> for Log {
+    /// For callers that also want the embedded log's own figures.
+    fn from(log: EmbeddedLog) -> Self {
+        Self {
+            implementation: Implementation::Embedded(log),
+        }
+    }
+}
+
 type Opened = (Box<dyn Producer>, mpsc::Receiver<Vec<Delivery>>);
 
 fn boxed<P: Producer + 'static>(

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::LogError;
+use rdkafka::ClientConfig;
+
+use super::limits;
+use crate::{LogError, ProducerLimits};
 
 /// How to reach a Kafka cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,4 +88,93 @@ impl KafkaConfig {
         }
         Ok(())
     }
+
+    /// What a producer is told.
+    ///
+    /// Messages wait without end (`message.timeout.ms` 0) while brokers are away: a timeout would hand them back as
+    /// ambiguous, and sending them again would duplicate what had arrived and put them behind their successors. The
+    /// bounded queue is what callers notice of an outage.
+    pub(super) fn producer(&self, limits: ProducerLimits) -> ClientConfig {
+        let mut config = self.client();
+        let messages = limits.queue_messages_max.clamp(1, MESSAGES_MAX);
+        let kilobytes = limits.queue_bytes_max.div_ceil(1024).clamp(1, KILOBYTES_MAX);
+        // Room for keys, headers and framing around the largest value.
+        let message_bytes = crate::limits::MESSAGE_BYTES_MAX + (64 << 10);
+        self.finish(
+            &mut config,
+            &[
+                ("acks", "all"),
+                ("enable.idempotence", "true"),
+                ("message.timeout.ms", "0"),
+                ("partitioner", "murmur2_random"),
+                ("linger.ms", "5"),
+                ("batch.size", "524288"),
+                ("compression.type", "lz4"),
+                ("message.max.bytes", &message_bytes.to_string()),
+                ("queue.buffering.max.messages", &messages.to_string()),
+                ("queue.buffering.max.kbytes", &kilobytes.to_string()),
+            ],
+        )
+    }
+
+    /// What a member of a group is told.
+    pub(super) fn consumer(&self, group: &str) -> ClientConfig {
+        let mut config = self.client();
+        let session_ms = crate::limits::SESSION_TIMEOUT.as_millis().to_string();
+        config.set("group.id", group);
+        self.finish(
+            &mut config,
+            &[
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("auto.offset.reset", "error"),
+                ("partition.assignment.strategy", "cooperative-sticky"),
+                ("session.timeout.ms", &session_ms),
+                ("heartbeat.interval.ms", "2000"),
+                ("queued.max.messages.kbytes", &limits::QUEUED_KBYTES_MAX.to_string()),
+                ("fetch.queue.backoff.ms", "20"),
+                ("allow.auto.create.topics", "false"),
+            ],
+        )
+    }
+
+    /// What a client that only administers is told.
+    pub(super) fn admin(&self) -> ClientConfig {
+        let mut config = self.client();
+        self.finish(&mut config, &[])
+    }
+
+    /// The broker list and the message, as an error.
+    pub(super) fn unavailable(&self, reason: impl ToString) -> LogError {
+        LogError::Unavailable {
+            address: self.brokers.clone(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        if !self.client_id.is_empty() {
+            config.set("client.id", &self.client_id);
+        }
+        config
+    }
+
+    /// Ours first, so that users may change what is not fixed.
+    fn finish(&self, config: &mut ClientConfig, ours: &[(&str, &str)]) -> ClientConfig {
+        for (name, value) in ours {
+            config.set(*name, *value);
+        }
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config.clone()
+    }
 }
+
+/// The largest value that librdkafka takes for `queue.buffering.max.messages`.
+const MESSAGES_MAX: usize = 10_000_000;
+
+/// The largest value that librdkafka takes for `queue.buffering.max.kbytes`.
+const KILOBYTES_MAX: usize = 2_147_483_647;

@@ -1,30 +1,19 @@
 //! The log on Kafka: the only code that knows rdkafka.
+//!
+//! One thread per producer and per consumer drives librdkafka ([`producer`], [`poll`]); everything else asks it. Must
+//! never acknowledge what not all replicas in sync have, nor commit for a partition that left us.
 
+mod admin;
+mod batches;
 mod config;
+mod consumer;
+mod errors;
+mod limits;
+mod membership;
+mod poll;
+mod producer;
 
-use crate::*;
+pub use admin::ensure_topics;
 pub use config::KafkaConfig;
-fn pending<T>() -> Result<T, LogError> {
-    Err(LogError::Fatal {
-        reason: "this implementation is still being written".into(),
-    })
-}
-pub(crate) struct KafkaProducer;
-impl KafkaProducer {
-    pub(crate) fn connect(
-        _: &KafkaConfig,
-        _: ProducerLimits,
-    ) -> Result<(MemProducer, tokio::sync::mpsc::Receiver<Vec<Delivery>>), LogError> {
-        pending()
-    }
-}
-use crate::memory::MemoryProducer as MemProducer;
-pub(crate) struct KafkaConsumer;
-impl KafkaConsumer {
-    pub(crate) fn connect(_: &KafkaConfig, _: Subscription) -> Result<crate::memory::MemoryConsumer, LogError> {
-        pending()
-    }
-}
-pub(crate) async fn ensure_topics(_: &KafkaConfig, _: &[TopicSpec]) -> Result<(), LogError> {
-    pending()
-}
+pub use consumer::KafkaConsumer;
+pub use producer::KafkaProducer;
