@@ -1,2 +1,61 @@
-//! Project tasks: demo, test, ci, tidy, bench, setup.
-fn main() {}
+//! Project tasks: demo, test, ci, tidy, bench, setup, doctor. Nothing of the product may depend on this crate.
+
+#![expect(clippy::print_stdout, reason = "a task talks to the person who started it")]
+
+mod bench;
+mod cargo;
+mod demo;
+mod doctor;
+mod gates;
+mod limits;
+mod parts;
+mod progress;
+mod setup;
+mod shell;
+mod tidy;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+tasks of this repository
+
+  cargo xtask setup [demo|test|bench] [--dev-tools]   install or fetch what is missing (default: everything)
+  cargo xtask demo [ARGUMENTS OF `meridian up`]       build and run the whole pipeline with a simulated fleet
+  cargo xtask test                                    all checks and all tests, against real daemons
+  cargo xtask ci                                      the same, and the checks that need extra tools
+  cargo xtask tidy                                    the house rules that no other tool checks
+  cargo xtask bench [NAME]                            all benchmarks, or one
+  cargo xtask doctor                                  what is installed, what is missing, what to do
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let (task, rest) = arguments
+        .split_first()
+        .map_or(("help", arguments), |(task, rest)| (task.as_str(), rest));
+    match (task, rest) {
+        ("setup", _) => setup::run(rest),
+        ("demo", _) => demo::run(rest),
+        ("test", []) => gates::test(),
+        ("ci", []) => gates::ci(),
+        ("tidy", []) => tidy::run(),
+        ("bench", _) => bench::run(rest),
+        ("doctor", []) => doctor::run(),
+        ("help" | "--help" | "-h", _) => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => bail!("unknown task `{}`\n\n{HELP}", arguments.join(" ")),
+    }
+}
