@@ -106,8 +106,8 @@ pub struct Reading<'a> {
     pub attributes: Attributes<'a>,
 }
 
-/// Marks one receipt of a message, for events that carry neither `seq` nor `ts` of their own: their identity is the
-/// delivery, so that a redelivery counts once and two equal messages count twice.
+/// Marks one receipt of a message, for events that carry no `ts` of their own. Where there is no `seq` either, the
+/// identity is the delivery, so that a redelivery counts once and two equal messages count twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DeliveryMark {
     /// MQTT packet identifier; 0 for QoS 0.
@@ -162,7 +162,7 @@ pub struct Event<'a> {
     pub broker: Cow<'a, str>,
     /// True when the device claimed no time, so that `ts_ms` is the time of receipt.
     pub ts_assigned: bool,
-    /// Which delivery it was: present exactly when the device claimed neither time nor `seq`.
+    /// Which delivery it was: present exactly when the device claimed no time.
     pub delivery: Option<DeliveryMark>,
 }
 
@@ -190,7 +190,7 @@ impl<'a> Event<'a> {
             received_at_ms: receipt.received_at_ms,
             broker: Cow::Borrowed(receipt.broker),
             ts_assigned,
-            delivery: (ts_assigned && reading.seq.is_none()).then_some(receipt.delivery),
+            delivery: ts_assigned.then_some(receipt.delivery),
         }
     }
 
@@ -255,9 +255,9 @@ mod tests {
     }
 
     #[test]
-    fn only_an_event_without_time_and_seq_is_named_by_its_delivery() {
+    fn only_an_event_without_a_time_of_its_own_carries_its_delivery() {
         assert!(receive(None, None).delivery.is_some());
-        assert!(receive(None, Some(1)).delivery.is_none());
+        assert!(receive(None, Some(1)).delivery.is_some());
         assert!(receive(Some(1), None).delivery.is_none());
     }
 

@@ -21,6 +21,12 @@ impl TextColumn {
             .push(i32::try_from(self.bytes.len()).expect("a flush is far below 2 GiB: see the runner's limits"));
     }
 
+    /// Moves the texts of another column to the end of this one.
+    pub fn append(&mut self, other: &mut Self) {
+        append_ends(&mut self.ends, &mut other.ends, self.bytes.len());
+        self.bytes.append(&mut other.bytes);
+    }
+
     /// The texts in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -55,6 +61,19 @@ impl<T> ListColumn<T> {
         self.ends
             .push(i32::try_from(self.items.len()).expect("a flush is far below 2^31 items: see the runner's limits"));
     }
+}
+
+impl<T> ListColumn<T> {
+    /// Moves the lists of another column to the end of this one.
+    pub fn append(&mut self, other: &mut Self) {
+        append_ends(&mut self.ends, &mut other.ends, self.items.len());
+        self.items.append(&mut other.items);
+    }
+}
+
+fn append_ends(ends: &mut Vec<i32>, other: &mut Vec<i32>, shift: usize) {
+    let shift = i32::try_from(shift).expect("a flush is far below 2^31 items: see the runner's limits");
+    ends.extend(other.drain(..).map(|end| end + shift));
 }
 
 /// Rows of `measurement_log`: one for each metric of an event. Key: ..., partition, offset.
@@ -98,6 +117,30 @@ pub struct MeasurementRows {
     pub offset: Vec<u64>,
 }
 
+impl MeasurementRows {
+    /// Moves the rows of `other` to the end of these.
+    pub fn append(&mut self, other: &mut Self) {
+        self.tenant.append(&mut other.tenant);
+        self.metric.append(&mut other.metric);
+        self.device.append(&mut other.device);
+        self.ts_ms.append(&mut other.ts_ms);
+        self.value.append(&mut other.value);
+        self.latitude_e7.append(&mut other.latitude_e7);
+        self.longitude_e7.append(&mut other.longitude_e7);
+        self.cell.append(&mut other.cell);
+        self.seq.append(&mut other.seq);
+        self.received_at_ms.append(&mut other.received_at_ms);
+        self.device_ts_ms.append(&mut other.device_ts_ms);
+        self.clock_suspect.append(&mut other.clock_suspect);
+        self.altitude_m.append(&mut other.altitude_m);
+        self.speed_mps.append(&mut other.speed_mps);
+        self.heading_deg.append(&mut other.heading_deg);
+        self.accuracy_m.append(&mut other.accuracy_m);
+        self.partition.append(&mut other.partition);
+        self.offset.append(&mut other.offset);
+    }
+}
+
 /// Rows of `rollup_log`: absolute snapshots of accumulators. Key: tenant, metric, period, res, bucket, cell, partition,
 /// generation; of equal keys the highest version holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -134,6 +177,28 @@ pub struct RollupRows {
     pub bin_counts: ListColumn<u64>,
     /// Smallest hashes of distinct devices, rising.
     pub device_hashes: ListColumn<u32>,
+}
+
+impl RollupRows {
+    /// Moves the rows of `other` to the end of these.
+    pub fn append(&mut self, other: &mut Self) {
+        self.tenant.append(&mut other.tenant);
+        self.metric.append(&mut other.metric);
+        self.period_seconds.append(&mut other.period_seconds);
+        self.resolution.append(&mut other.resolution);
+        self.bucket_seconds.append(&mut other.bucket_seconds);
+        self.cell.append(&mut other.cell);
+        self.partition.append(&mut other.partition);
+        self.generation.append(&mut other.generation);
+        self.version.append(&mut other.version);
+        self.count.append(&mut other.count);
+        self.sum.append(&mut other.sum);
+        self.min.append(&mut other.min);
+        self.max.append(&mut other.max);
+        self.bin_keys.append(&mut other.bin_keys);
+        self.bin_counts.append(&mut other.bin_counts);
+        self.device_hashes.append(&mut other.device_hashes);
+    }
 }
 
 /// Rows of `device_log`: last known state of devices. Key: tenant, device, partition; highest version holds.
@@ -177,6 +242,34 @@ pub struct DeviceRows {
     pub attribute_values: TextColumn,
 }
 
+impl DeviceRows {
+    /// Moves the rows of `other` to the end of these.
+    pub fn append(&mut self, other: &mut Self) {
+        self.tenant.append(&mut other.tenant);
+        self.device.append(&mut other.device);
+        self.partition.append(&mut other.partition);
+        self.version.append(&mut other.version);
+        self.ts_ms.append(&mut other.ts_ms);
+        self.received_at_ms.append(&mut other.received_at_ms);
+        self.latitude_e7.append(&mut other.latitude_e7);
+        self.longitude_e7.append(&mut other.longitude_e7);
+        self.cell.append(&mut other.cell);
+        self.seq.append(&mut other.seq);
+        self.clock_suspect.append(&mut other.clock_suspect);
+        self.broker.append(&mut other.broker);
+        append_ends(&mut self.metric_ends, &mut other.metric_ends, self.metric_values.len());
+        self.metric_names.append(&mut other.metric_names);
+        self.metric_values.append(&mut other.metric_values);
+        append_ends(
+            &mut self.attribute_ends,
+            &mut other.attribute_ends,
+            self.attribute_names.ends.len(),
+        );
+        self.attribute_names.append(&mut other.attribute_names);
+        self.attribute_values.append(&mut other.attribute_values);
+    }
+}
+
 /// Rows of `dead_letter_log`. Key: id.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeadLetterRows {
@@ -200,6 +293,22 @@ pub struct DeadLetterRows {
     pub partition: Vec<u16>,
     /// Log offset.
     pub offset: Vec<u64>,
+}
+
+impl DeadLetterRows {
+    /// Moves the rows of `other` to the end of these.
+    pub fn append(&mut self, other: &mut Self) {
+        self.id.append(&mut other.id);
+        self.received_at_ms.append(&mut other.received_at_ms);
+        self.stage.append(&mut other.stage);
+        self.reason.append(&mut other.reason);
+        self.detail.append(&mut other.detail);
+        self.broker.append(&mut other.broker);
+        self.topic.append(&mut other.topic);
+        self.payload.append(&mut other.payload);
+        self.partition.append(&mut other.partition);
+        self.offset.append(&mut other.offset);
+    }
 }
 
 /// Rows for all tables, gathered for one flush.
@@ -227,9 +336,42 @@ impl Rows {
         ]
     }
 
+    /// Moves the rows of `other` to the end of these. Free when there are none yet.
+    pub fn append(&mut self, other: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        self.measurements.append(&mut other.measurements);
+        self.rollups.append(&mut other.rollups);
+        self.devices.append(&mut other.devices);
+        self.dead_letters.append(&mut other.dead_letters);
+    }
+
     /// True when there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.counts() == [0; 4]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appended_columns_keep_their_items() {
+        let (mut texts, mut more) = (TextColumn::default(), TextColumn::default());
+        ["a", ""].into_iter().for_each(|text| texts.push(text));
+        ["bc", "d"].into_iter().for_each(|text| more.push(text));
+        texts.append(&mut more);
+        assert_eq!(texts.iter().collect::<Vec<_>>(), [b"a".as_slice(), b"", b"bc", b"d"]);
+        assert_eq!(more, TextColumn::default());
+        let (mut lists, mut more) = (ListColumn::default(), ListColumn::default());
+        lists.push([1, 2]);
+        more.push([]);
+        more.push([3]);
+        lists.append(&mut more);
+        assert_eq!((lists.items, lists.ends), (vec![1, 2, 3], vec![2, 2, 3]));
     }
 }

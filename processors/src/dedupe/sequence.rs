@@ -1,0 +1,263 @@
+//! Which of a device's own counts have been seen, as ranges; and whether a step back is a repetition or a restart.
+
+use serde::{Deserialize, Serialize};
+
+/// Ranges kept of one run. A device that counts without gaps needs one; this is for losses and disorder.
+const RANGES_PER_RUN_MAX: usize = 256;
+/// Runs kept: the present one, and those whose late repetitions may still come.
+const RUNS_MAX: usize = 4;
+/// A step back of this size with a newer time is a restart: more than a device keeps in flight to send again.
+const RESTART_STEP: u64 = 64;
+/// Without a claimed time only a larger step back is a restart: more than a broker redelivers to us.
+const RESTART_STEP_UNTIMED: u64 = 1_024;
+/// Counting begins at 0 or 1, so these after a longer run are a restart where the step back alone is too short.
+const FIRST_COUNT_MAX: u64 = 1;
+/// A run of this length without claimed times makes 0 or 1 a restart.
+const RUN_LENGTH_UNTIMED: u64 = 256;
+
+/// What to do with an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not seen before.
+    New,
+    /// Seen before: it was counted.
+    Duplicate,
+    /// Not seen before: the device began to count again.
+    Restart,
+}
+
+/// The time of an event as far as the device vouches for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Unix milliseconds claimed by the device: a repetition claims the same.
+    At(i64),
+    /// No time claimed.
+    None {
+        /// The broker says that it may have delivered the message before.
+        redelivered: bool,
+    },
+}
+
+/// The counts seen of one device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceWindow {
+    /// Newest first, at most [`RUNS_MAX`].
+    runs: Vec<Run>,
+}
+
+/// One run of a device, from a start to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Run {
+    /// Inclusive, disjoint, not touching, rising.
+    ranges: Vec<(u64, u64)>,
+    /// Newest time claimed in this run.
+    newest_claim_ms: i64,
+}
+
+impl SequenceWindow {
+    /// Judges an event and remembers it.
+    pub fn observe(&mut self, seq: u64, claim: Claim) -> Verdict {
+        let Some(present) = self.runs.first() else {
+            self.begin_run(seq, claim);
+            return Verdict::New;
+        };
+        if present.contains(seq) {
+            if !present.restarted(seq, claim) {
+                return Verdict::Duplicate;
+            }
+            self.begin_run(seq, claim);
+            return Verdict::Restart;
+        }
+        let earlier = self.runs[1..]
+            .iter()
+            .position(|run| run.may_hold(seq, claim))
+            .map(|index| index + 1);
+        let run = &mut self.runs[earlier.unwrap_or(0)];
+        if run.contains(seq) {
+            return Verdict::Duplicate;
+        }
+        run.insert(seq, claim);
+        Verdict::New
+    }
+
+    fn begin_run(&mut self, seq: u64, claim: Claim) {
+        self.runs.truncate(RUNS_MAX - 1);
+        self.runs.insert(
+            0,
+            Run {
+                ranges: vec![(seq, seq)],
+                newest_claim_ms: claim.at().unwrap_or(i64::MIN),
+            },
+        );
+    }
+}
+
+impl Claim {
+    fn at(self) -> Option<i64> {
+        match self {
+            Self::At(ms) => Some(ms),
+            Self::None { .. } => None,
+        }
+    }
+}
+
+impl Run {
+    fn highest(&self) -> u64 {
+        self.ranges.last().map_or(0, |range| range.1)
+    }
+
+    /// Index of the first range that ends at or after `seq`.
+    fn search(&self, seq: u64) -> usize {
+        // Nearly all events extend the last range.
+        match self.ranges.last() {
+            Some(last) if seq > last.1 => self.ranges.len(),
+            Some(last) if seq >= last.0 => self.ranges.len() - 1,
+            _ => self.ranges.partition_point(|range| range.1 < seq),
+        }
+    }
+
+    fn contains(&self, seq: u64) -> bool {
+        self.ranges.get(self.search(seq)).is_some_and(|range| range.0 <= seq)
+    }
+
+    /// Given that `seq` was seen in this run: did the device start again, rather than repeat itself?
+    fn restarted(&self, seq: u64, claim: Claim) -> bool {
+        let step_back = self.highest() - seq;
+        match claim {
+            Claim::At(ms) => {
+                let from_the_start = seq <= FIRST_COUNT_MAX && step_back > FIRST_COUNT_MAX;
+                ms > self.newest_claim_ms && (step_back >= RESTART_STEP || from_the_start)
+            }
+            Claim::None { redelivered: true } => false,
+            Claim::None { redelivered: false } => {
+                let from_the_start = seq <= FIRST_COUNT_MAX && step_back >= RUN_LENGTH_UNTIMED;
+                step_back >= RESTART_STEP_UNTIMED || from_the_start
+            }
+        }
+    }
+
+    /// True when an event belongs to this earlier run rather than to a later one.
+    fn may_hold(&self, seq: u64, claim: Claim) -> bool {
+        let in_its_time = match claim {
+            Claim::At(ms) => ms <= self.newest_claim_ms,
+            Claim::None { redelivered } => redelivered && self.contains(seq),
+        };
+        in_its_time && seq <= self.highest()
+    }
+
+    fn insert(&mut self, seq: u64, claim: Claim) {
+        if let Some(ms) = claim.at() {
+            self.newest_claim_ms = self.newest_claim_ms.max(ms);
+        }
+        let index = self.search(seq);
+        let joins_before = index > 0 && self.ranges[index - 1].1.checked_add(1) == Some(seq);
+        let joins_after = self
+            .ranges
+            .get(index)
+            .is_some_and(|range| seq.checked_add(1) == Some(range.0));
+        match (joins_before, joins_after) {
+            (true, true) => {
+                self.ranges[index - 1].1 = self.ranges[index].1;
+                self.ranges.remove(index);
+            }
+            (true, false) => self.ranges[index - 1].1 = seq,
+            (false, true) => self.ranges[index].0 = seq,
+            (false, false) => {
+                self.ranges.insert(index, (seq, seq));
+                if self.ranges.len() > RANGES_PER_RUN_MAX {
+                    self.ranges.remove(0);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn observe_all(counts: impl IntoIterator<Item = (u64, i64)>) -> Vec<Verdict> {
+        let mut window = SequenceWindow::default();
+        counts
+            .into_iter()
+            .map(|(seq, ms)| window.observe(seq, Claim::At(ms)))
+            .collect()
+    }
+
+    #[test]
+    fn a_repetition_is_a_duplicate_however_old() {
+        let mut window = SequenceWindow::default();
+        for seq in 0..100_000u64 {
+            assert_eq!(window.observe(seq, Claim::At(seq as i64)), Verdict::New);
+        }
+        for seq in (0..100_000u64).step_by(997) {
+            assert_eq!(window.observe(seq, Claim::At(seq as i64)), Verdict::Duplicate);
+        }
+    }
+
+    #[test]
+    fn a_repetition_with_a_fresh_time_is_a_duplicate_while_the_step_back_is_small() {
+        assert_eq!(observe_all([(5, 10), (6, 20), (5, 30)])[2], Verdict::Duplicate);
+        assert_eq!(observe_all([(1, 10), (1, 20)])[1], Verdict::Duplicate);
+    }
+
+    #[test]
+    fn a_large_step_back_with_a_newer_time_is_a_restart_and_loses_nothing() {
+        let first_run = (0..500u64).map(|seq| (seq, seq as i64));
+        let second_run = (0..500u64).map(|seq| (seq, 1_000 + seq as i64));
+        let verdicts = observe_all(first_run.chain(second_run));
+        assert_eq!(verdicts[500], Verdict::Restart);
+        assert!(verdicts[501..].iter().all(|verdict| *verdict == Verdict::New));
+    }
+
+    #[test]
+    fn repetitions_of_an_earlier_run_are_known_after_a_restart() {
+        let mut window = SequenceWindow::default();
+        (0..100u64).for_each(|seq| {
+            window.observe(seq, Claim::At(seq as i64));
+        });
+        assert_eq!(window.observe(0, Claim::At(1_000)), Verdict::Restart);
+        assert_eq!(window.observe(50, Claim::At(50)), Verdict::Duplicate);
+        assert_eq!(window.observe(50, Claim::At(1_050)), Verdict::New);
+        assert_eq!(window.observe(50, Claim::At(1_050)), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn without_times_a_redelivery_is_never_a_restart() {
+        let mut window = SequenceWindow::default();
+        for seq in 0..5_000 {
+            window.observe(seq, Claim::None { redelivered: false });
+        }
+        assert_eq!(window.observe(0, Claim::None { redelivered: true }), Verdict::Duplicate);
+        assert_eq!(
+            window.observe(4_900, Claim::None { redelivered: false }),
+            Verdict::Duplicate
+        );
+        assert_eq!(window.observe(0, Claim::None { redelivered: false }), Verdict::Restart);
+    }
+
+    #[test]
+    fn the_ends_of_the_range_of_counts_are_ordinary() {
+        assert_eq!(
+            observe_all([(u64::MAX, 1), (u64::MAX - 1, 2), (u64::MAX, 1)]),
+            [Verdict::New, Verdict::New, Verdict::Duplicate]
+        );
+    }
+
+    proptest! {
+        /// Any order, any repetition: each count is new exactly once.
+        #[test]
+        fn within_one_run_it_is_a_set(counts in proptest::collection::vec(0u64..60, 1..300)) {
+            let mut window = SequenceWindow::default();
+            let mut seen = HashSet::new();
+            for seq in counts {
+                let fresh = window.observe(seq, Claim::At(seq as i64)) == Verdict::New;
+                prop_assert_eq!(fresh, seen.insert(seq));
+            }
+        }
+    }
+}

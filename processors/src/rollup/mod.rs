@@ -1,0 +1,230 @@
+//! The rollups of one partition: accumulators for every level, filled event by event, written as absolute snapshots.
+//!
+//! A measurement touches one cell of every level. To find them by one look-up instead of one for each level, the
+//! finest cell of a metric has a *link*: the slots of all its accumulators. Nothing here reads a clock: what is
+//! evicted, and when, follows from offsets and the log clock alone.
+
+pub mod accumulator;
+pub mod distinct;
+pub mod level;
+pub mod sketch;
+pub mod wire;
+
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+use hashbrown::HashMap;
+use schemas::rows::RollupRows;
+
+use self::{
+    accumulator::{CellKey, Origin, Sample},
+    distinct::DistinctDevices,
+    level::{LEVELS_MAX, Level},
+    store::LevelStore,
+};
+use crate::symbols::{Symbol, Symbols};
+
+/// What shapes which accumulators live.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RollupParameters {
+    /// The levels, in the order of the configuration.
+    pub levels: Vec<Level>,
+    /// How long an accumulator lives after its bucket has ended and nothing was added, by the log clock.
+    pub linger_ms: i64,
+    /// Accumulators of a partition, all levels together; beyond it the least recently touched are evicted.
+    pub accumulators_max: usize,
+}
+
+/// The slots of the accumulators that one finest cell feeds, and the devices already counted in all of them.
+#[derive(Clone, Debug)]
+struct Link {
+    slots: [u32; LEVELS_MAX],
+    touched_ms: i64,
+    last_offset: u64,
+    devices: DistinctDevices,
+}
+
+/// One measurement with everything that places it.
+#[derive(Clone, Copy, Debug)]
+pub struct Measurement {
+    /// Tenant and metric.
+    pub symbol: Symbol,
+    /// Event time, Unix seconds.
+    pub ts_seconds: u32,
+    /// H3 cell at the base resolution; 0 where unknown.
+    pub cell: u64,
+    /// Hash of the device.
+    pub device_hash: u32,
+    /// Value.
+    pub value: f64,
+    /// Offset of the event.
+    pub offset: u64,
+    /// Log clock, Unix milliseconds.
+    pub log_clock_ms: i64,
+}
+
+/// All accumulators of one partition.
+#[derive(Clone, Debug)]
+pub struct Rollups {
+    parameters: RollupParameters,
+    shortest_period_seconds: u32,
+    origin: Origin,
+    links: HashMap<CellKey, Link, foldhash::fast::FixedState>,
+    stores: Vec<LevelStore>,
+    /// Snapshots of evicted accumulators that were not written yet.
+    evicted: RollupRows,
+}
+
+impl Rollups {
+    /// Empty rollups.
+    #[must_use]
+    pub fn new(parameters: RollupParameters, origin: Origin) -> Self {
+        let shortest = parameters.levels.iter().map(|level| level.period_seconds).min();
+        Self {
+            shortest_period_seconds: shortest.expect("validated levels are not empty"),
+            stores: parameters.levels.iter().map(|_| LevelStore::default()).collect(),
+            parameters,
+            origin,
+            links: HashMap::default(),
+            evicted: RollupRows::default(),
+        }
+    }
+
+    /// The parameters in force.
+    #[must_use]
+    pub fn parameters(&self) -> &RollupParameters {
+        &self.parameters
+    }
+
+    /// Adds one measurement to every level.
+    pub fn add(&mut self, measurement: &Measurement, symbols: &Symbols) {
+        if self.accumulator_count() + self.parameters.levels.len() > self.parameters.accumulators_max {
+            self.evict_least_recent(symbols);
+        }
+        let sample = Sample {
+            value: measurement.value,
+            bin_key: sketch::bin_key(measurement.value),
+            offset: measurement.offset,
+        };
+        let key = CellKey {
+            symbol: measurement.symbol,
+            bucket_seconds: measurement.ts_seconds - measurement.ts_seconds % self.shortest_period_seconds,
+            cell: measurement.cell,
+        };
+        let stores = &mut self.stores;
+        let link = self.links.entry(key).or_insert_with(|| {
+            let mut slots = [0; LEVELS_MAX];
+            for ((slot, level), store) in slots.iter_mut().zip(&self.parameters.levels).zip(stores.iter_mut()) {
+                let key = CellKey {
+                    bucket_seconds: level.bucket(key.bucket_seconds),
+                    cell: level.cell(key.cell),
+                    ..key
+                };
+                *slot = store.slot(key, measurement.offset);
+            }
+            Link {
+                slots,
+                touched_ms: 0,
+                last_offset: 0,
+                devices: DistinctDevices::default(),
+            }
+        });
+        link.touched_ms = measurement.log_clock_ms;
+        link.last_offset = measurement.offset;
+        let new_device = link.devices.insert(measurement.device_hash);
+        for (store, slot) in stores.iter_mut().zip(link.slots) {
+            let accumulator = store.touch(slot);
+            accumulator.add(sample, measurement.log_clock_ms);
+            if new_device {
+                accumulator.devices.insert(measurement.device_hash);
+            }
+        }
+    }
+
+    /// Evicts what has been idle for long enough, by the log clock.
+    pub fn evict_idle(&mut self, log_clock_ms: i64, symbols: &Symbols) {
+        let linger_ms = self.parameters.linger_ms;
+        let link_period_ms = i64::from(self.shortest_period_seconds) * 1_000;
+        // A link goes no later than any of its accumulators: their buckets end with or after its own, and they are
+        // touched whenever it is.
+        self.links.retain(|key, link| {
+            let bucket_end_ms = i64::from(key.bucket_seconds) * 1_000 + link_period_ms;
+            log_clock_ms - link.touched_ms.max(bucket_end_ms) < linger_ms
+        });
+        for (level, store) in self.parameters.levels.iter().zip(&mut self.stores) {
+            store.evict(
+                |accumulator| log_clock_ms - accumulator.idle_since_ms(level) >= linger_ms,
+                |accumulator| accumulator.write(level, symbols, self.origin, &mut self.evicted),
+            );
+        }
+    }
+
+    /// Evicts the less recently touched half, by offset.
+    fn evict_least_recent(&mut self, symbols: &Symbols) {
+        let mut offsets: Vec<u64> = self
+            .stores
+            .iter()
+            .flat_map(LevelStore::iter)
+            .map(|accumulator| accumulator.last_offset)
+            .collect();
+        let middle = offsets.len() / 2;
+        let threshold = *offsets.select_nth_unstable(middle).1;
+        self.links.retain(|_, link| link.last_offset > threshold);
+        for (level, store) in self.parameters.levels.iter().zip(&mut self.stores) {
+            store.evict(
+                |accumulator| accumulator.last_offset <= threshold,
+                |accumulator| accumulator.write(level, symbols, self.origin, &mut self.evicted),
+            );
+        }
+    }
+
+    /// Moves out the snapshots of changed accumulators of the levels in `mask` (bit by level index), and of all that
+    /// were evicted.
+    pub fn collect(&mut self, mask: u32, symbols: &Symbols, rows: &mut RollupRows) {
+        rows.append(&mut self.evicted);
+        for (index, (level, store)) in self.parameters.levels.iter().zip(&mut self.stores).enumerate() {
+            if mask & (1 << index) != 0 {
+                store.drain_dirty(|accumulator| accumulator.write(level, symbols, self.origin, rows));
+            }
+        }
+    }
+
+    /// True when something has changed since it was last collected.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        !self.evicted.count.is_empty() || self.stores.iter().any(LevelStore::has_dirty)
+    }
+
+    /// Live accumulators, all levels together.
+    #[must_use]
+    pub fn accumulator_count(&self) -> usize {
+        self.stores.iter().map(LevelStore::len).sum()
+    }
+
+    /// The symbols that live accumulators and links use.
+    pub fn symbols_in_use(&self) -> impl Iterator<Item = Symbol> {
+        // Links need no look: their accumulators outlive them.
+        self.stores
+            .iter()
+            .flat_map(LevelStore::iter)
+            .map(|accumulator| accumulator.key.symbol)
+    }
+
+    /// Puts new parameters in force. Accumulators of levels that stay go on; those of others end here.
+    pub fn change_parameters(&mut self, parameters: RollupParameters) {
+        debug_assert!(
+            !self.has_pending(),
+            "parameters change at checkpoints, after everything was collected"
+        );
+        let mut replacement = Self::new(parameters, self.origin);
+        for (level, store) in replacement.parameters.levels.iter().zip(&mut replacement.stores) {
+            let same = |old: &Level| (old.period_seconds, old.resolution) == (level.period_seconds, level.resolution);
+            if let Some(index) = self.parameters.levels.iter().position(same) {
+                *store = std::mem::take(&mut self.stores[index]);
+            }
+        }
+        *self = replacement;
+    }
+}

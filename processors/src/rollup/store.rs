@@ -1,0 +1,87 @@
+//! The accumulators of one level in numbered slots, so that links can name them.
+
+use hashbrown::HashMap;
+
+use super::accumulator::{Accumulator, CellKey};
+
+/// Accumulators of one level.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LevelStore {
+    slots: Vec<Option<Accumulator>>,
+    numbers: HashMap<CellKey, u32, foldhash::fast::FixedState>,
+    free: Vec<u32>,
+    /// Slots changed since they were last written; an evicted one may still be named here.
+    dirty: Vec<u32>,
+}
+
+impl LevelStore {
+    /// The slot of a cell; a new accumulator of generation `offset` if there is none.
+    pub(super) fn slot(&mut self, key: CellKey, offset: u64) -> u32 {
+        if let Some(slot) = self.numbers.get(&key) {
+            return *slot;
+        }
+        self.insert(Accumulator::new(key, offset))
+    }
+
+    /// Adds an accumulator whose cell has none.
+    pub(super) fn insert(&mut self, accumulator: Accumulator) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("accumulators are bounded far below 2^32")
+        });
+        self.numbers.insert(accumulator.key, slot);
+        self.slots[slot as usize] = Some(accumulator);
+        slot
+    }
+
+    /// The accumulator in a slot, about to be changed.
+    pub(super) fn touch(&mut self, slot: u32) -> &mut Accumulator {
+        let accumulator = self.slots[slot as usize]
+            .as_mut()
+            .expect("links end before their accumulators");
+        if !accumulator.dirty {
+            accumulator.dirty = true;
+            self.dirty.push(slot);
+        }
+        accumulator
+    }
+
+    /// Removes accumulators; those with changes not written yet are shown to `last_words` first.
+    pub(super) fn evict(&mut self, condemned: impl Fn(&Accumulator) -> bool, mut last_words: impl FnMut(&Accumulator)) {
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let Some(accumulator) = slot.take_if(|accumulator| condemned(accumulator)) else {
+                continue;
+            };
+            if accumulator.dirty {
+                last_words(&accumulator);
+            }
+            self.numbers.remove(&accumulator.key);
+            self.free.push(index as u32);
+        }
+    }
+
+    /// Shows every changed accumulator once, and takes it as written.
+    pub(super) fn drain_dirty(&mut self, mut write: impl FnMut(&Accumulator)) {
+        for slot in self.dirty.drain(..) {
+            if let Some(accumulator) = &mut self.slots[slot as usize]
+                && accumulator.dirty
+            {
+                accumulator.dirty = false;
+                write(accumulator);
+            }
+        }
+    }
+
+    pub(super) fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Accumulators by slot.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Accumulator> {
+        self.slots.iter().flatten()
+    }
+}

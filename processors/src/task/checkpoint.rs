@@ -1,0 +1,147 @@
+//! A task's state as bytes, version 1. Equal states have equal bytes.
+
+use eventlog::TopicPartition;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Parameters, Task,
+    dead_letters::DeadLettersTask,
+    events::{EventsTask, State},
+};
+use crate::{
+    dedupe::recent::{RecentLimits, RecentSetV1},
+    device::table::DeviceTableV1,
+    rollup::{accumulator::Origin, wire::RollupsV1},
+    symbols::{Symbols, SymbolsV1},
+};
+
+/// Why bytes cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Not written by [`Task::checkpoint`], or by a newer version of it.
+    #[error("not a checkpoint of this version: {0}")]
+    Malformed(#[from] postcard::Error),
+    /// The checkpoint of another partition.
+    #[error("checkpoint of partition `{found}` where one of `{expected}` belongs")]
+    Misplaced {
+        /// As asked for.
+        expected: String,
+        /// As written in the checkpoint.
+        found: String,
+    },
+}
+
+/// Versions of the form, by number: a new one is added at the end, none is ever removed.
+#[derive(Serialize, Deserialize)]
+enum Wire {
+    EventsV1(Box<EventsV1>),
+    DeadLettersV1(Box<DeadLettersV1>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct EventsV1 {
+    topic_partition: String,
+    incarnation: u16,
+    parameters: Parameters,
+    next_offset: u64,
+    log_clock_ms: i64,
+    watermark_ms: i64,
+    swept_ms: i64,
+    symbols: SymbolsV1,
+    symbols_release_at: usize,
+    identities: RecentSetV1,
+    devices: DeviceTableV1,
+    rollups: RollupsV1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeadLettersV1 {
+    topic_partition: String,
+    limits: RecentLimits,
+    next_offset: u64,
+    log_clock_ms: i64,
+    identities: RecentSetV1,
+}
+
+pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
+    let state = &task.state;
+    encode(&Wire::EventsV1(Box::new(EventsV1 {
+        topic_partition: task.topic_partition.to_string(),
+        incarnation: task.origin.incarnation,
+        parameters: task.parameters.clone(),
+        next_offset: state.next_offset,
+        log_clock_ms: state.log_clock_ms,
+        watermark_ms: state.watermark_ms,
+        swept_ms: state.swept_ms,
+        symbols: state.symbols.to_wire(),
+        symbols_release_at: state.symbols_release_at,
+        identities: RecentSetV1::from(&state.identities),
+        devices: DeviceTableV1::from(&state.devices),
+        rollups: RollupsV1::from(&state.rollups),
+    })))
+}
+
+pub(super) fn encode_dead_letters(task: &DeadLettersTask) -> Vec<u8> {
+    encode(&Wire::DeadLettersV1(Box::new(DeadLettersV1 {
+        topic_partition: task.topic_partition.to_string(),
+        limits: task.limits,
+        next_offset: task.next_offset,
+        log_clock_ms: task.log_clock_ms,
+        identities: RecentSetV1::from(&task.identities),
+    })))
+}
+
+fn encode(wire: &Wire) -> Vec<u8> {
+    postcard::to_stdvec(wire).expect("writing to memory, and every type is plain data")
+}
+
+pub(super) fn restore(topic_partition: TopicPartition, bytes: &[u8]) -> Result<Task, RestoreError> {
+    match postcard::from_bytes(bytes)? {
+        Wire::EventsV1(wire) => {
+            check_place(&topic_partition, &wire.topic_partition)?;
+            let origin = Origin {
+                partition: topic_partition.partition.0,
+                incarnation: wire.incarnation,
+            };
+            let state = State {
+                next_offset: wire.next_offset,
+                log_clock_ms: wire.log_clock_ms,
+                watermark_ms: wire.watermark_ms,
+                swept_ms: wire.swept_ms,
+                symbols: Symbols::from_wire(wire.symbols),
+                symbols_release_at: wire.symbols_release_at,
+                identities: wire.identities.into(),
+                devices: wire.devices.into(),
+                rollups: wire.rollups.into_rollups(origin),
+            };
+            Ok(Task::Events(Box::new(EventsTask::with_state(
+                topic_partition,
+                wire.parameters,
+                origin,
+                state,
+            ))))
+        }
+        Wire::DeadLettersV1(wire) => {
+            check_place(&topic_partition, &wire.topic_partition)?;
+            Ok(Task::DeadLetters(Box::new(DeadLettersTask::with_state(
+                topic_partition,
+                wire.limits,
+                wire.next_offset,
+                wire.log_clock_ms,
+                wire.identities.into(),
+            ))))
+        }
+    }
+}
+
+fn check_place(expected: &TopicPartition, found: &str) -> Result<(), RestoreError> {
+    let expected = expected.to_string();
+    if expected == found {
+        Ok(())
+    } else {
+        Err(RestoreError::Misplaced {
+            expected,
+            found: found.to_owned(),
+        })
+    }
+}

@@ -1,0 +1,369 @@
+//! Canonical events: decode, dedupe, enrich, then rows, rollups and devices.
+
+use eventlog::{RecordBatch, RecordRef, TopicPartition};
+use h3o::{LatLng, Resolution};
+use schemas::{
+    Event, Position, Reason, Rejection, Stage,
+    name::POSITION_METRIC,
+    record,
+    rows::{COORDINATE_UNKNOWN_E7, MeasurementRows, Rows},
+};
+
+use super::{Due, Parameters, TaskStats};
+use crate::{
+    dedupe::{
+        fingerprint::Fingerprinter,
+        recent::{RecentLimits, RecentSet},
+        sequence::{Claim, Verdict},
+    },
+    device::{DeviceState, Place, table::DeviceTable},
+    rollup::{Measurement, Rollups, accumulator::Origin},
+    symbols::Symbols,
+};
+
+/// How often idle accumulators are looked for, by the log clock.
+const SWEEP_INTERVAL_MS: i64 = 10_000;
+/// Symbols are released when their number has doubled since the last time, and not below this.
+const SYMBOLS_KEPT_MIN: usize = 4_096;
+
+/// The state machine of one partition of the events topic.
+#[derive(Clone, Debug)]
+pub struct EventsTask {
+    pub(super) topic_partition: TopicPartition,
+    pub(super) parameters: Parameters,
+    pub(super) origin: Origin,
+    pub(super) state: State,
+    proposed: Option<(Parameters, u64)>,
+    pending: Rows,
+    stats: TaskStats,
+    fingerprinter: Fingerprinter,
+}
+
+/// All that a checkpoint holds.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) next_offset: u64,
+    pub(super) log_clock_ms: i64,
+    pub(super) watermark_ms: i64,
+    pub(super) swept_ms: i64,
+    pub(super) symbols: Symbols,
+    pub(super) symbols_release_at: usize,
+    pub(super) identities: RecentSet,
+    pub(super) devices: DeviceTable,
+    pub(super) rollups: Rollups,
+}
+
+impl EventsTask {
+    pub(super) fn new(
+        topic_partition: TopicPartition,
+        first_offset: u64,
+        incarnation: u16,
+        parameters: &Parameters,
+    ) -> Self {
+        let origin = Origin {
+            partition: topic_partition.partition.0,
+            incarnation,
+        };
+        let state = State {
+            next_offset: first_offset,
+            log_clock_ms: i64::MIN,
+            watermark_ms: i64::MIN,
+            swept_ms: i64::MIN,
+            symbols: Symbols::default(),
+            symbols_release_at: SYMBOLS_KEPT_MIN,
+            identities: RecentSet::default(),
+            devices: DeviceTable::default(),
+            rollups: Rollups::new(parameters.rollup.clone(), origin),
+        };
+        Self::with_state(topic_partition, parameters.clone(), origin, state)
+    }
+
+    pub(super) fn with_state(
+        topic_partition: TopicPartition,
+        parameters: Parameters,
+        origin: Origin,
+        state: State,
+    ) -> Self {
+        Self {
+            topic_partition,
+            parameters,
+            origin,
+            state,
+            proposed: None,
+            pending: Rows::default(),
+            stats: TaskStats::default(),
+            fingerprinter: Fingerprinter::default(),
+        }
+    }
+
+    pub(super) fn next_offset(&self) -> u64 {
+        self.state.next_offset
+    }
+
+    pub(super) fn apply(&mut self, batch: &RecordBatch) {
+        let first = self.state.next_offset;
+        for record in batch.iter().skip_while(|record| record.offset < first) {
+            self.state.next_offset = record.offset + 1;
+            self.state.log_clock_ms = self.state.log_clock_ms.max(record.timestamp_ms);
+            self.stats.consumed += 1;
+            if let Err(rejection) = self.apply_record(record) {
+                self.refuse(record, &rejection);
+            }
+            self.sweep();
+        }
+    }
+
+    fn apply_record(&mut self, record: RecordRef<'_>) -> Result<(), Rejection> {
+        let event = record::decode(record.value)?;
+        let key = check_key(record.key, &event)?;
+        let State {
+            log_clock_ms,
+            symbols,
+            identities,
+            devices,
+            rollups,
+            watermark_ms,
+            ..
+        } = &mut self.state;
+        let (origin, pending) = (self.origin, &mut self.pending);
+        let device = devices.touch(key, *log_clock_ms, self.parameters.devices, |key, state| {
+            state.write(key, symbols, origin, &mut pending.devices);
+        });
+        let claim = event.claimed_ts_ms().map_or_else(
+            || Claim::None {
+                redelivered: event.delivery.is_some_and(|mark| mark.redelivered),
+            },
+            Claim::At,
+        );
+        let verdict = match event.seq {
+            Some(seq) => device.sequence.observe(seq, claim),
+            None => {
+                let known = seen_before(
+                    &mut self.fingerprinter,
+                    identities,
+                    (*log_clock_ms, self.parameters.identities),
+                    record.key,
+                    &event,
+                );
+                if known { Verdict::Duplicate } else { Verdict::New }
+            }
+        };
+        match verdict {
+            Verdict::New => {}
+            Verdict::Restart => self.stats.restarts += 1,
+            Verdict::Duplicate => {
+                self.stats.duplicates += 1;
+                return Ok(());
+            }
+        }
+        let believed_ms = event.ts_ms.min(record.timestamp_ms);
+        *watermark_ms = (*watermark_ms).max(believed_ms.saturating_sub(self.parameters.allowed_lateness_ms));
+        let place = locate(device, &event, self.parameters.base_resolution);
+        device.update(&event, record.offset);
+        let context = RowContext {
+            event: &event,
+            place,
+            origin,
+            offset: record.offset,
+        };
+        let measured = event.metrics.iter().map(|metric| (metric.name.as_ref(), metric.value));
+        // A position alone is a measurement as well: that the device was there.
+        let present = event.metrics.is_empty().then_some((POSITION_METRIC, 1.0));
+        for (hint, (metric, value)) in measured.chain(present).enumerate() {
+            let (index, symbol) = device.metric_symbol(hint, &event.tenant, metric, symbols);
+            let last = &mut device.metrics[index];
+            if event.ts_ms >= last.ts_ms {
+                (last.ts_ms, last.value) = (event.ts_ms, value);
+            }
+            context.push(metric, value, &mut pending.measurements);
+            self.stats.measurements += 1;
+            let measurement = Measurement {
+                symbol,
+                ts_seconds: (event.ts_ms / 1_000) as u32,
+                cell: place.map_or(0, |place| place.cell),
+                device_hash: device.hash,
+                value,
+                offset: record.offset,
+                log_clock_ms: *log_clock_ms,
+            };
+            rollups.add(&measurement, symbols);
+        }
+        Ok(())
+    }
+
+    /// A record that cannot be an event costs one dead letter, under an identity that follows from its place.
+    fn refuse(&mut self, record: RecordRef<'_>, rejection: &Rejection) {
+        self.stats.dead_letters += 1;
+        let rows = &mut self.pending.dead_letters;
+        rows.id.push(format!("{}-{}", self.topic_partition, record.offset));
+        rows.received_at_ms.push(record.timestamp_ms);
+        rows.stage.push(Stage::Process.as_str());
+        rows.reason.push(rejection.reason.as_str());
+        rows.detail.push(&rejection.detail);
+        rows.broker.push("");
+        rows.topic.push(&*self.topic_partition.topic);
+        rows.payload.push(record.value);
+        rows.partition.push(self.origin.partition);
+        rows.offset.push(record.offset);
+    }
+
+    fn sweep(&mut self) {
+        let state = &mut self.state;
+        if state.log_clock_ms.saturating_sub(state.swept_ms) < SWEEP_INTERVAL_MS {
+            return;
+        }
+        state.swept_ms = state.log_clock_ms;
+        state.rollups.evict_idle(state.log_clock_ms, &state.symbols);
+        if state.symbols.len() >= state.symbols_release_at {
+            let of_devices = state
+                .devices
+                .states()
+                .flat_map(|device| &device.metrics)
+                .map(|last| last.symbol);
+            state.symbols.retain(state.rollups.symbols_in_use().chain(of_devices));
+            state.symbols_release_at = (state.symbols.len() * 2).max(SYMBOLS_KEPT_MIN);
+        }
+    }
+
+    pub(super) fn collect(&mut self, due: Due, rows: &mut Rows) {
+        rows.append(&mut self.pending);
+        let State {
+            rollups,
+            devices,
+            symbols,
+            ..
+        } = &mut self.state;
+        let mask = match due {
+            Due::Levels(mask) => mask,
+            Due::All => u32::MAX,
+        };
+        rollups.collect(mask, symbols, &mut rows.rollups);
+        devices.drain_dirty(|key, state| state.write(key, symbols, self.origin, &mut rows.devices));
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty() || self.state.rollups.has_pending() || self.state.devices.has_dirty()
+    }
+
+    pub(super) fn pending_row_count(&self) -> usize {
+        self.pending.counts().iter().sum()
+    }
+
+    pub(super) fn checkpoint(&mut self) -> Vec<u8> {
+        if let Some((parameters, _)) = self.proposed.take_if(|(_, from)| self.state.next_offset >= *from) {
+            self.state.rollups.change_parameters(parameters.rollup.clone());
+            self.parameters = parameters;
+        }
+        super::checkpoint::encode_events(self)
+    }
+
+    pub(super) fn propose_parameters(&mut self, parameters: &Parameters, from_offset: u64) {
+        self.proposed = (*parameters != self.parameters).then(|| (parameters.clone(), from_offset));
+    }
+
+    pub(super) fn stats(&self) -> TaskStats {
+        TaskStats {
+            log_clock_ms: self.state.log_clock_ms,
+            watermark_ms: self.state.watermark_ms,
+            accumulators: self.state.rollups.accumulator_count(),
+            devices: self.state.devices.len(),
+            identities: self.state.identities.len(),
+            ..self.stats
+        }
+    }
+}
+
+/// The record's key as text, if it is that of the event: it decides the partition, so it must not lie.
+fn check_key<'record>(key: &'record [u8], event: &Event<'_>) -> Result<&'record str, Rejection> {
+    let parts = std::str::from_utf8(key)
+        .ok()
+        .and_then(|key| key.split_once('/').map(|parts| (key, parts)));
+    match parts {
+        Some((key, (tenant, device))) if tenant == event.tenant && device == event.device => Ok(key),
+        _ => {
+            let detail = format!("the key is not `{}/{}`", event.tenant, event.device);
+            Err(Rejection::new(Reason::InvalidRecord, detail))
+        }
+    }
+}
+
+/// Was an event without `seq` counted before? Remembers it.
+fn seen_before(
+    fingerprinter: &mut Fingerprinter,
+    identities: &mut RecentSet,
+    (log_clock_ms, limits): (i64, RecentLimits),
+    key: &[u8],
+    event: &Event<'_>,
+) -> bool {
+    let mut remember = |fingerprint| identities.insert(fingerprint, log_clock_ms, limits);
+    if let Some(claimed_ts_ms) = event.claimed_ts_ms() {
+        return remember(fingerprinter.claimed(key, claimed_ts_ms, event));
+    }
+    let Some(mark) = event.delivery else { return false };
+    let fingerprints = fingerprinter.delivered(key, mark, event);
+    let same_record = remember(fingerprints.record);
+    let same_delivery = remember(fingerprints.delivery);
+    same_record || (mark.redelivered && same_delivery)
+}
+
+/// Where the event happened: as it says, else where the device was last.
+fn locate(device: &mut DeviceState, event: &Event<'_>, base_resolution: u8) -> Option<Place> {
+    let Some(position) = event.position else {
+        return device.place;
+    };
+    let place = match device.place {
+        // Most devices stand still most of the time, and indexing costs as much as decoding.
+        Some(place) if place.is_at(position) => place,
+        _ => index(position, base_resolution),
+    };
+    if event.ts_ms >= device.place_ts_ms {
+        device.place = Some(place);
+        device.place_ts_ms = event.ts_ms;
+    }
+    Some(place)
+}
+
+fn index(position: Position, base_resolution: u8) -> Place {
+    let resolution = Resolution::try_from(base_resolution).expect("parameters are validated");
+    let coordinates = LatLng::new(position.latitude(), position.longitude()).expect("kept positions are finite");
+    Place {
+        latitude_e7: position.latitude_e7(),
+        longitude_e7: position.longitude_e7(),
+        cell: coordinates.to_cell(resolution).into(),
+    }
+}
+
+/// What all measurement rows of one event share.
+struct RowContext<'event> {
+    event: &'event Event<'event>,
+    place: Option<Place>,
+    origin: Origin,
+    offset: u64,
+}
+
+impl RowContext<'_> {
+    fn push(&self, metric: &str, value: f64, rows: &mut MeasurementRows) {
+        let event = self.event;
+        let optional = |number: Option<f64>| number.map_or(f32::NAN, |number| number as f32);
+        rows.tenant.push(event.tenant.as_ref());
+        rows.metric.push(metric);
+        rows.device.push(event.device.as_ref());
+        rows.ts_ms.push(event.ts_ms);
+        rows.value.push(value);
+        rows.latitude_e7
+            .push(self.place.map_or(COORDINATE_UNKNOWN_E7, |place| place.latitude_e7));
+        rows.longitude_e7
+            .push(self.place.map_or(COORDINATE_UNKNOWN_E7, |place| place.longitude_e7));
+        rows.cell.push(self.place.map_or(0, |place| place.cell));
+        rows.seq.push(event.seq.unwrap_or(0));
+        rows.received_at_ms.push(event.received_at_ms);
+        rows.device_ts_ms.push(event.device_ts_ms.unwrap_or(event.ts_ms));
+        rows.clock_suspect.push(u8::from(event.clock_suspect()));
+        rows.altitude_m.push(optional(event.motion.altitude_m));
+        rows.speed_mps.push(optional(event.motion.speed_mps));
+        rows.heading_deg.push(optional(event.motion.heading_deg));
+        rows.accuracy_m.push(optional(event.motion.accuracy_m));
+        rows.partition.push(self.origin.partition);
+        rows.offset.push(self.offset);
+    }
+}

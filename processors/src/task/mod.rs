@@ -1,0 +1,164 @@
+//! The pure state machine of one log partition: the same checkpoint and the same records give the same state and the
+//! same rows, on any machine, after any crash. It reads no clock and does no I/O.
+
+pub mod checkpoint;
+mod dead_letters;
+mod events;
+mod parameters;
+
+#[cfg(test)]
+mod tests;
+
+use eventlog::{RecordBatch, TopicPartition};
+use schemas::{record::DEAD_LETTERS_TOPIC, rows::Rows};
+
+pub use self::{checkpoint::RestoreError, dead_letters::DeadLettersTask, events::EventsTask, parameters::Parameters};
+
+/// The task of a partition, by its topic.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// Canonical events.
+    Events(Box<EventsTask>),
+    /// Refused messages.
+    DeadLetters(Box<DeadLettersTask>),
+}
+
+/// Which rollup snapshots to collect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Those of some levels: bit by level index.
+    Levels(u32),
+    /// All, and the devices: before a checkpoint.
+    All,
+}
+
+/// Counters and gauges of one task since it was made or restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskStats {
+    /// Records applied.
+    pub consumed: u64,
+    /// Events left out since they were counted before.
+    pub duplicates: u64,
+    /// Devices that began to count again.
+    pub restarts: u64,
+    /// Measurement rows made.
+    pub measurements: u64,
+    /// Records refused here.
+    pub dead_letters: u64,
+    /// Largest record timestamp, Unix milliseconds.
+    pub log_clock_ms: i64,
+    /// Largest min(event time, record timestamp) less the allowed lateness, Unix milliseconds.
+    pub watermark_ms: i64,
+    /// Live accumulators.
+    pub accumulators: usize,
+    /// Devices known.
+    pub devices: usize,
+    /// Identities of recent events known.
+    pub identities: usize,
+}
+
+impl Task {
+    /// A task with empty state that begins at `first_offset`.
+    #[must_use]
+    pub fn new(topic_partition: TopicPartition, first_offset: u64, incarnation: u16, parameters: &Parameters) -> Self {
+        if &*topic_partition.topic == DEAD_LETTERS_TOPIC {
+            return Self::DeadLetters(Box::new(DeadLettersTask::new(
+                topic_partition,
+                first_offset,
+                parameters,
+            )));
+        }
+        Self::Events(Box::new(EventsTask::new(
+            topic_partition,
+            first_offset,
+            incarnation,
+            parameters,
+        )))
+    }
+
+    /// The task as it was at a checkpoint.
+    ///
+    /// # Errors
+    /// When the bytes are not a checkpoint of a partition of this topic.
+    pub fn restore(topic_partition: TopicPartition, bytes: &[u8]) -> Result<Self, RestoreError> {
+        checkpoint::restore(topic_partition, bytes)
+    }
+
+    /// Offset of the next record to apply.
+    #[must_use]
+    pub fn next_offset(&self) -> u64 {
+        match self {
+            Self::Events(task) => task.next_offset(),
+            Self::DeadLetters(task) => task.next_offset(),
+        }
+    }
+
+    /// Applies records. Records below [`Self::next_offset`] were applied before and are left out.
+    pub fn apply(&mut self, batch: &RecordBatch) {
+        match self {
+            Self::Events(task) => task.apply(batch),
+            Self::DeadLetters(task) => task.apply(batch),
+        }
+    }
+
+    /// Moves out all new rows, and snapshots of the due rollup levels.
+    pub fn collect(&mut self, due: Due, rows: &mut Rows) {
+        match self {
+            Self::Events(task) => task.collect(due, rows),
+            Self::DeadLetters(task) => task.collect(rows),
+        }
+    }
+
+    /// True when something was not collected yet.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        match self {
+            Self::Events(task) => task.has_pending(),
+            Self::DeadLetters(task) => task.has_pending(),
+        }
+    }
+
+    /// Rows waiting to be collected, without snapshots.
+    #[must_use]
+    pub fn pending_row_count(&self) -> usize {
+        match self {
+            Self::Events(task) => task.pending_row_count(),
+            Self::DeadLetters(task) => task.pending_row_count(),
+        }
+    }
+
+    /// The state at [`Self::next_offset`]. Comes right after `collect(Due::All)`, and is durable before anything
+    /// collected later is written: proposed parameters may take effect here.
+    ///
+    /// # Panics
+    /// When something is pending: it would be lost.
+    #[must_use]
+    pub fn checkpoint(&mut self) -> Vec<u8> {
+        assert!(
+            !self.has_pending(),
+            "a checkpoint comes after everything before it was collected"
+        );
+        match self {
+            Self::Events(task) => task.checkpoint(),
+            Self::DeadLetters(task) => task.checkpoint(),
+        }
+    }
+
+    /// Asks for other parameters. They take effect at the first checkpoint at or after `from_offset`: no owner before
+    /// us can have written anything from there on under the old ones.
+    pub fn propose_parameters(&mut self, parameters: &Parameters, from_offset: u64) {
+        match self {
+            Self::Events(task) => task.propose_parameters(parameters, from_offset),
+            Self::DeadLetters(task) => task.propose_parameters(parameters),
+        }
+    }
+
+    /// Counters and gauges.
+    #[must_use]
+    pub fn stats(&self) -> TaskStats {
+        match self {
+            Self::Events(task) => task.stats(),
+            Self::DeadLetters(task) => task.stats(),
+        }
+    }
+}
