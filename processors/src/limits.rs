@@ -1,0 +1,101 @@
+//! Every bound of this crate, with its reason. Never a number for one user's deployment: those are configuration.
+
+use std::time::Duration;
+
+/// Checkpoints of a partition that are kept: the newest, and two to fall back to when it is damaged.
+pub const CHECKPOINTS_KEPT: usize = 3;
+
+/// Level 1 is the fastest: states are mostly small integers and shrink to a third, and a worker that compresses does
+/// not process.
+pub const CHECKPOINT_COMPRESSION_LEVEL: i32 = 1;
+
+/// A checkpoint that claims a larger state is damaged: it must not make us allocate what it claims.
+pub const CHECKPOINT_STATE_BYTES_MAX: usize = 4 << 30;
+
+/// Checkpoints read or written at the same time: enough to hide the latency of an object store, few enough for the
+/// memory of states that are on their way.
+pub const CHECKPOINTS_IN_FLIGHT_MAX: usize = 16;
+
+/// Batches waiting for one worker. A batch is at most 1 MiB, so this is what a worker does in some 50 ms: enough to
+/// never run dry while the runner waits for a commit.
+pub const WORKER_QUEUE_BATCHES: usize = 8;
+
+/// Workers of one instance: more threads than partitions or cores only take turns.
+pub const WORKERS_MAX: usize = 256;
+
+/// Shortest interval of flushes and checkpoints that can be configured: below, the fixed cost of each is all there is.
+pub const INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// Longest interval of flushes and checkpoints that can be configured: what a crash makes us do again.
+pub const INTERVAL_MAX: Duration = Duration::from_secs(600);
+
+/// Measurement rows that make a flush begin early: ClickHouse's best size of an INSERT is 50,000 to 200,000 rows.
+pub const FLUSH_ROWS: usize = 100_000;
+
+/// Measurement rows waiting for a flush at which reading stops: what comes in during the four seconds that a slow
+/// INSERT takes at 100,000 rows a second; some 80 MB.
+pub const PENDING_ROWS_MAX: usize = 400_000;
+
+/// Bytes of records since the last flush that make a flush begin early: dead letters carry their payload into rows, so
+/// rows alone do not bound memory.
+pub const FLUSH_BYTES: usize = 64 << 20;
+
+/// Bytes of records since the last flush at which reading stops.
+pub const PENDING_BYTES_MAX: usize = 256 << 20;
+
+/// Rows in one encoded batch, beyond which the next partition begins another one: an insert holds any number of them,
+/// and a column of one batch must stay far below the 2 GiB that its 32 bit ends can tell.
+pub const ENCODED_ROWS: usize = 100_000;
+
+/// After this long without a new record everything is flushed, so that whoever looks at a quiet pipeline sees all of
+/// it.
+pub const IDLE_AFTER: Duration = Duration::from_millis(200);
+
+/// Flushes begin at least this far apart unless rows press, since a trickle must not become a part per event in
+/// ClickHouse.
+pub const FLUSH_GAP_MIN: Duration = Duration::from_millis(500);
+
+/// A quiet partition is checkpointed when the last one is this old: soon, and yet not at every pause between messages.
+pub const IDLE_CHECKPOINT_AGE: Duration = Duration::from_secs(2);
+
+/// Flushing, checkpointing and committing what is being revoked may take this long; the rest of the group's wait is
+/// for the news to travel. What is not done in time is done again by the next owner.
+pub const REVOCATION_DRAIN_MAX: Duration = Duration::from_secs(8);
+
+/// Draining at shutdown may take this long: a flush in flight, a last one, checkpoints and the commit.
+pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_secs(20);
+
+/// Leaving the group may take this long; the group notices by itself afterwards.
+pub const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// A flush that is not through after this long makes the role degraded: an INSERT takes a tenth of it.
+pub const FLUSH_SLOW_AFTER: Duration = Duration::from_secs(5);
+
+/// A flush that is not through after this long makes the role unready: ClickHouse or the checkpoint store is deaf.
+pub const FLUSH_DEAF_AFTER: Duration = Duration::from_secs(30);
+
+/// How often the runner looks whether a flush is due, while there is something to flush. A fraction of every interval
+/// above, and nothing next to the work of a flush.
+pub const SCHEDULE_TICK: Duration = Duration::from_millis(50);
+
+const _: () = assert!(
+    REVOCATION_DRAIN_MAX.as_millis() < eventlog::limits::REVOCATION_WAIT.as_millis(),
+    "the group must still be waiting when we have drained"
+);
+const _: () = assert!(
+    FLUSH_ROWS < PENDING_ROWS_MAX && FLUSH_BYTES < PENDING_BYTES_MAX,
+    "a flush begins before reading has to stop"
+);
+const _: () = assert!(
+    PENDING_BYTES_MAX + ENCODED_ROWS * 4096 < i32::MAX as usize,
+    "the ends of a column of one batch fit into 32 bits"
+);
+const _: () = assert!(
+    crate::rollup::level::LEVELS_MAX <= 32,
+    "a level has its bit in the mask"
+);
+const _: () = assert!(
+    FLUSH_SLOW_AFTER.as_millis() < FLUSH_DEAF_AFTER.as_millis(),
+    "slow comes before deaf"
+);
+const _: () = assert!(CHECKPOINTS_KEPT >= 2, "a damaged checkpoint needs one to fall back to");

@@ -1,0 +1,439 @@
+//! The loop of one instance: what the log says, what the workers made, what is due. Everything that must happen in
+//! order happens here, one after the other; everything that takes long happens elsewhere, and is waited for here.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use eventlog::{AssignedPartition, Consumer, ConsumerEvent, LogError, RecordBatch, TopicPartition};
+use futures::{FutureExt, StreamExt, stream};
+use platform::{
+    health::HealthReporter,
+    retry::Backoff,
+    shutdown::{Shutdown, ShutdownTrigger},
+};
+use tokio::{
+    sync::oneshot,
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep},
+};
+
+use super::{
+    ProcessError, RowSink,
+    flush::{Claim, Flush, Flushed, Outcome, retry_store},
+    ownership::{Episode, Owned, Ownership},
+    pool::WorkerPool,
+    restore,
+    schedule::Schedule,
+    worker::{Adoption, Beginning, CollectPlan, Command},
+};
+use crate::{
+    checkpoint::{CheckpointStore, Found},
+    config::ProcessSettings,
+    limits,
+    metrics::{InstanceMetrics, PartitionLedger},
+    task::RestoreError,
+};
+
+/// One instance at work.
+pub(crate) struct Coordinator<S: RowSink> {
+    pub(super) settings: ProcessSettings,
+    pub(super) consumer: Box<dyn Consumer>,
+    pub(super) sink: Arc<S>,
+    pub(super) store: CheckpointStore,
+    pub(super) shutdown: Shutdown,
+    pub(super) health: HealthReporter,
+    pub(super) pool: WorkerPool<S::Encoded>,
+    pub(super) ownership: Ownership,
+    pub(super) schedule: Schedule,
+    /// At most one.
+    pub(super) flushes: JoinSet<Result<Flushed, ProcessError>>,
+    pub(super) flush_began: Instant,
+    /// Durable in a checkpoint, and not known to the group yet.
+    pub(super) uncommitted: BTreeMap<TopicPartition, u64>,
+    pub(super) metrics: InstanceMetrics,
+    gone: Shutdown,
+    /// Tells flushes that we are gone, by being dropped.
+    _alive: ShutdownTrigger,
+}
+
+/// What the loop woke up for.
+enum Wake {
+    Stop,
+    Flushed(Result<Result<Flushed, ProcessError>, JoinError>),
+    Log(Result<ConsumerEvent, LogError>),
+    Tick,
+}
+
+/// A partition whose task is being made by its worker.
+struct Adopted {
+    topic_partition: TopicPartition,
+    first_offset: u64,
+    reply: oneshot::Receiver<Result<u64, RestoreError>>,
+}
+
+impl<S: RowSink> Coordinator<S> {
+    pub(crate) fn new(
+        settings: ProcessSettings,
+        consumer: Box<dyn Consumer>,
+        sink: S,
+        store: CheckpointStore,
+        shutdown: Shutdown,
+        health: HealthReporter,
+    ) -> Result<Self, ProcessError> {
+        let sink = Arc::new(sink);
+        let now = Instant::now();
+        let (alive, gone) = Shutdown::new();
+        Ok(Self {
+            consumer,
+            store,
+            shutdown,
+            health,
+            pool: WorkerPool::start(settings.workers, &sink)?,
+            sink,
+            ownership: Ownership::default(),
+            schedule: Schedule::new(&settings, now),
+            settings,
+            flushes: JoinSet::new(),
+            flush_began: now,
+            uncommitted: BTreeMap::new(),
+            metrics: InstanceMetrics::new(),
+            gone,
+            _alive: alive,
+        })
+    }
+
+    /// Works until shutdown is requested, then drains.
+    pub(crate) async fn run(mut self) -> Result<(), ProcessError> {
+        self.health.ready();
+        let worked = self.work().await;
+        if let Err(error) = &worked {
+            self.health.failed(error);
+        }
+        self.finish(worked).await
+    }
+
+    async fn work(&mut self) -> Result<(), ProcessError> {
+        loop {
+            self.begin_due_flush().await?;
+            self.report_health();
+            match self.wake().await {
+                Wake::Stop => return Ok(()),
+                Wake::Flushed(flushed) => {
+                    for topic_partition in self.settle(flushed).await? {
+                        self.reclaim(topic_partition).await?;
+                    }
+                }
+                Wake::Log(Ok(event)) => self.on_event(event).await?,
+                // The log waits out short outages by itself; this one is longer.
+                Wake::Log(Err(error @ LogError::Unavailable { .. })) => {
+                    tracing::warn!(%error, "the log does not answer, trying again");
+                    sleep(Backoff::for_services().max).await;
+                }
+                Wake::Log(Err(error)) => return Err(ProcessError::Log(error)),
+                Wake::Tick => {}
+            }
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let may_read = self.pool.pressure().rows() < limits::PENDING_ROWS_MAX
+            && self.pool.pressure().bytes() < limits::PENDING_BYTES_MAX;
+        let is_waiting = !self.flushes.is_empty() || self.schedule.is_waiting(&self.ownership);
+        tokio::select! {
+            // In the order of who can go on only after us: those who stop, the flush that holds back the next one.
+            biased;
+            () = self.shutdown.requested() => Wake::Stop,
+            Some(flushed) = self.flushes.join_next() => Wake::Flushed(flushed),
+            event = self.consumer.next(), if may_read => Wake::Log(event),
+            () = sleep(limits::SCHEDULE_TICK), if is_waiting => Wake::Tick,
+        }
+    }
+
+    async fn on_event(&mut self, event: ConsumerEvent) -> Result<(), ProcessError> {
+        match event {
+            ConsumerEvent::Records(batch) => self.on_records(batch).await,
+            ConsumerEvent::Assigned(assigned) => self.on_assigned(assigned).await,
+            ConsumerEvent::Revoked(revocation) => self.on_revoked(revocation).await,
+        }
+    }
+
+    async fn on_records(&mut self, batch: RecordBatch) -> Result<(), ProcessError> {
+        let Some(next_offset) = batch.next_offset() else {
+            return Ok(());
+        };
+        let Some(owned) = self.ownership.get_mut(batch.topic_partition()) else {
+            return Ok(());
+        };
+        let is_new = |offset: u64| offset >= owned.handed_offset;
+        let new_count = batch.iter().filter(|record| is_new(record.offset)).count() as u64;
+        owned.ledger.hand(new_count);
+        owned.handed_offset = owned.handed_offset.max(next_offset);
+        let worker = owned.worker;
+        self.pool.pressure().add_bytes(batch.byte_count());
+        self.schedule.on_records(Instant::now());
+        self.pool.send(worker, Command::Apply(batch)).await
+    }
+
+    pub(super) async fn on_assigned(&mut self, assigned: Vec<AssignedPartition>) -> Result<(), ProcessError> {
+        for partition in &assigned {
+            self.release(&partition.topic_partition).await?;
+        }
+        let loads = assigned.into_iter().map(|partition| {
+            let (store, stop) = (self.store.clone(), self.shutdown.clone());
+            async move {
+                let place = partition.topic_partition.clone();
+                let found = retry_store("read checkpoint", stop, move || {
+                    let (store, topic_partition) = (store.clone(), place.clone());
+                    async move { store.latest(&topic_partition).await }.boxed()
+                });
+                let found = found.await;
+                found.map(|found| (partition, found))
+            }
+        });
+        let mut loaded = stream::iter(loads.collect::<Vec<_>>()).buffered(limits::CHECKPOINTS_IN_FLIGHT_MAX);
+        let mut adopted = Vec::new();
+        while let Some(next) = loaded.next().await {
+            let (partition, found) = next?;
+            // Stopping: nothing was begun that would have to be ended.
+            let Some(found) = found else { return Ok(()) };
+            adopted.push(self.adopt(partition, found).await?);
+        }
+        for partition in adopted {
+            self.start(partition).await?;
+        }
+        self.metrics.partitions.set(self.ownership.len() as f64);
+        Ok(())
+    }
+
+    /// Has a worker make the task of a partition.
+    async fn adopt(&mut self, partition: AssignedPartition, found: Found) -> Result<Adopted, ProcessError> {
+        self.metrics.checkpoints_damaged.increment(found.damaged_count as u64);
+        let next_number = found.next_number;
+        let beginning = restore::beginning(&partition, found)?;
+        let first_offset = match &beginning {
+            Beginning::Fresh { first_offset, .. } => *first_offset,
+            Beginning::Restored(checkpoint) => checkpoint.offset,
+        };
+        let topic_partition = partition.topic_partition;
+        let worker = self.ownership.idlest(self.pool.worker_ids());
+        self.ownership.insert(
+            topic_partition.clone(),
+            Owned {
+                worker,
+                handed_offset: first_offset,
+                durable_offset: first_offset,
+                durable_at: Instant::now(),
+                next_number,
+                episode: Episode::default(),
+                ledger: PartitionLedger::new(&topic_partition),
+            },
+        );
+        let adoption = Box::new(Adoption {
+            topic_partition: topic_partition.clone(),
+            beginning,
+            parameters: self.settings.parameters.clone(),
+            high: partition.high,
+        });
+        let (answer, reply) = oneshot::channel();
+        let command = Command::Adopt {
+            adoption,
+            reply: answer,
+        };
+        self.pool.send(worker, command).await?;
+        Ok(Adopted {
+            topic_partition,
+            first_offset,
+            reply,
+        })
+    }
+
+    /// Begins to read a partition once its task is there.
+    async fn start(&mut self, adopted: Adopted) -> Result<(), ProcessError> {
+        let Adopted {
+            topic_partition,
+            first_offset,
+            reply,
+        } = adopted;
+        let made = reply.await.map_err(|_| ProcessError::WorkerLost)?;
+        let next_offset = made.map_err(|source| ProcessError::Restore {
+            topic_partition: topic_partition.clone(),
+            source,
+        })?;
+        debug_assert_eq!(
+            next_offset, first_offset,
+            "the frame of a checkpoint tells the state's offset"
+        );
+        let mut delays = Backoff::for_services().delays(rand::make_rng::<rand::rngs::StdRng>());
+        loop {
+            let pause = match self.consumer.start(&topic_partition, first_offset).await {
+                Ok(()) => {
+                    tracing::info!(partition = %topic_partition, offset = first_offset, "processing a partition");
+                    return Ok(());
+                }
+                Err(LogError::Fenced { .. }) => return self.release(&topic_partition).await,
+                Err(error @ LogError::Unavailable { .. }) => {
+                    tracing::warn!(partition = %topic_partition, %error, "cannot begin to read, trying again");
+                    delays.next().expect("delays have no end")
+                }
+                Err(error) => return Err(ProcessError::from_start(&topic_partition, error)),
+            };
+            tokio::select! {
+                () = self.shutdown.requested() => return Ok(()),
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Another owner wrote the checkpoint that we were about to write. What we hold is dropped at once; if the
+    /// partition is ours after all (the other one is late to learn that it is not), we go on from what was written.
+    async fn reclaim(&mut self, topic_partition: TopicPartition) -> Result<(), ProcessError> {
+        self.metrics.checkpoints_fenced.increment(1);
+        tracing::warn!(partition = %topic_partition, "another owner of the partition is ahead: its state is dropped here");
+        self.release(&topic_partition).await?;
+        let bounds = match self.consumer.bounds(&topic_partition).await {
+            Ok(bounds) => bounds,
+            // Assigned anew sooner or later, by whoever reads its log then.
+            Err(LogError::Fenced { .. }) => return Ok(()),
+            Err(error) => return Err(ProcessError::Log(error)),
+        };
+        let assigned = AssignedPartition {
+            topic_partition,
+            committed: None,
+            low: bounds.start,
+            high: bounds.end,
+        };
+        self.on_assigned(vec![assigned]).await
+    }
+
+    /// Drops a partition's task with everything that was not collected.
+    pub(super) async fn release(&mut self, topic_partition: &TopicPartition) -> Result<(), ProcessError> {
+        let Some(owned) = self.ownership.remove(topic_partition) else {
+            return Ok(());
+        };
+        self.uncommitted.remove(topic_partition);
+        owned.ledger.abandon();
+        self.metrics.partitions.set(self.ownership.len() as f64);
+        let command = Command::Release(topic_partition.clone());
+        self.pool.send(owned.worker, command).await
+    }
+
+    async fn begin_due_flush(&mut self) -> Result<(), ProcessError> {
+        let pressure = self.pool.pressure();
+        let waiting = (pressure.rows(), pressure.bytes());
+        self.metrics.pending_rows.set(waiting.0 as f64);
+        if !self.flushes.is_empty() {
+            return Ok(());
+        }
+        match self.schedule.plan(Instant::now(), waiting, &self.ownership) {
+            Some(plan) => self.begin_flush(plan).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Begins a flush. There must be none under way: rows of the next one may only follow the checkpoints of this one.
+    pub(super) async fn begin_flush(&mut self, plan: CollectPlan) -> Result<(), ProcessError> {
+        assert!(self.flushes.is_empty(), "one flush at a time");
+        self.flush_began = Instant::now();
+        self.schedule.on_flush(self.flush_began, &plan);
+        let plan = Arc::new(plan);
+        let mut parts = Vec::new();
+        for worker in self.pool.worker_ids() {
+            let (reply, part) = oneshot::channel();
+            let plan = plan.clone();
+            self.pool.send(worker, Command::Collect { plan, reply }).await?;
+            parts.push(part);
+        }
+        let claims = self.ownership.iter().map(|(topic_partition, owned)| {
+            let claim = Claim {
+                number: owned.next_number,
+                episode: owned.episode.clone(),
+            };
+            (topic_partition.clone(), claim)
+        });
+        let flush = Flush {
+            sink: self.sink.clone(),
+            store: self.store.clone(),
+            parts,
+            claims: claims.collect(),
+            gone: self.gone.clone(),
+        };
+        self.flushes.spawn(flush.run());
+        Ok(())
+    }
+
+    /// A flush is through: counts it and commits its checkpoints. Returns the partitions that another owner is ahead
+    /// with.
+    pub(super) async fn settle(
+        &mut self,
+        flushed: Result<Result<Flushed, ProcessError>, JoinError>,
+    ) -> Result<Vec<TopicPartition>, ProcessError> {
+        // A flush that panicked took its rows with it.
+        let flushed = flushed.map_err(|_| ProcessError::WorkerLost)??;
+        self.health.ready();
+        self.metrics
+            .inserted(flushed.row_counts, &flushed.snapshots, flushed.insert_took);
+        let sizes = flushed.checkpoints.iter().map(|written| written.size_bytes);
+        self.metrics.checkpointed(sizes, flushed.checkpoint_took);
+        for (topic_partition, stats) in &flushed.stats {
+            if let Some(owned) = self.ownership.still(topic_partition, &flushed.claims) {
+                owned.ledger.settle(stats);
+            }
+        }
+        let mut fenced = Vec::new();
+        for written in flushed.checkpoints {
+            let Some(owned) = self.ownership.still(&written.topic_partition, &flushed.claims) else {
+                continue;
+            };
+            match written.outcome {
+                Outcome::Durable => {
+                    owned.durable_offset = written.offset;
+                    owned.durable_at = Instant::now();
+                    owned.next_number = owned.next_number.next();
+                    owned.ledger.checkpoint(written.offset);
+                    self.uncommitted.insert(written.topic_partition, written.offset);
+                }
+                Outcome::Fenced => fenced.push(written.topic_partition),
+                Outcome::Released => {}
+            }
+        }
+        self.commit().await?;
+        Ok(fenced)
+    }
+
+    /// Tells the group what is durable. The checkpoints are the truth, so what cannot be committed now can wait.
+    async fn commit(&mut self) -> Result<(), ProcessError> {
+        let offsets: Vec<_> = self.uncommitted.clone().into_iter().collect();
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        match self.consumer.commit(&offsets).await {
+            Ok(()) => self.uncommitted.clear(),
+            Err(error @ LogError::Unavailable { .. }) => tracing::warn!(%error, "offsets are committed later"),
+            Err(LogError::Fenced { .. }) => {
+                self.uncommitted.clear();
+                for offset in offsets {
+                    if let Err(error) = self.consumer.commit(std::slice::from_ref(&offset)).await {
+                        tracing::warn!(partition = %offset.0, %error, "offset not committed");
+                    }
+                }
+            }
+            Err(error) => return Err(ProcessError::Log(error)),
+        }
+        Ok(())
+    }
+
+    fn report_health(&self) {
+        if self.flushes.is_empty() {
+            return;
+        }
+        let age = self.flush_began.elapsed();
+        let seconds = age.as_secs();
+        if age >= limits::FLUSH_DEAF_AFTER {
+            self.health.failed(format!(
+                "a flush has not been accepted for {seconds} s: see the log for ClickHouse or checkpoints"
+            ));
+        } else if age >= limits::FLUSH_SLOW_AFTER {
+            self.health
+                .degraded(format!("a flush has not been accepted for {seconds} s"));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Letting go: of partitions that move to another instance, and of everything at shutdown. Bounded: what is not done
+//! in time is done again by the next owner, from the last checkpoint.
+
+use std::time::Duration;
+
+use eventlog::Revocation;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Coordinator, ProcessError, RowSink, worker::CollectPlan};
+use crate::limits;
+
+impl<S: RowSink> Coordinator<S> {
+    /// Flushes, checkpoints and commits what leaves us, drops it, and tells the group.
+    pub(super) async fn on_revoked(&mut self, revocation: Revocation) -> Result<(), ProcessError> {
+        let leaving = &revocation.partitions;
+        if !revocation.lost {
+            let deadline = Instant::now() + limits::REVOCATION_DRAIN_MAX;
+            let only = leaving.iter().cloned().collect();
+            let unsaved = self.ownership.unsaved(Instant::now());
+            let plan = CollectPlan {
+                checkpoints: unsaved.intersection(&only).cloned().collect(),
+                only: Some(only),
+                everything: true,
+                levels: 0,
+            };
+            let is_saved = self.flush_until(deadline, plan).await?;
+            if !is_saved {
+                tracing::warn!(
+                    count = leaving.len(),
+                    "partitions leave before they were flushed; their next owner goes on from the last checkpoint"
+                );
+            }
+        }
+        for topic_partition in leaving {
+            tracing::info!(partition = %topic_partition, lost = revocation.lost, "a partition leaves");
+            self.release(topic_partition).await?;
+        }
+        // Released on drop, after everything above.
+        drop(revocation);
+        Ok(())
+    }
+
+    /// Ends the instance. After work that ended well: flushes, checkpoints and commits everything.
+    pub(super) async fn finish(mut self, worked: Result<(), ProcessError>) -> Result<(), ProcessError> {
+        let drained = match worked {
+            Ok(()) => self.drain(limits::SHUTDOWN_DRAIN_MAX).await,
+            Err(error) => Err(error),
+        };
+        self.flushes.shutdown().await;
+        match timeout(limits::CLOSE_MAX, self.consumer.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the group was not told that we leave, it will notice"),
+            Err(_) => tracing::warn!("leaving the group took too long, it will notice"),
+        }
+        drained?;
+        self.pool.stop().await
+    }
+
+    async fn drain(&mut self, max: Duration) -> Result<(), ProcessError> {
+        let deadline = Instant::now() + max;
+        let plan = CollectPlan {
+            only: None,
+            everything: true,
+            levels: 0,
+            checkpoints: self.ownership.unsaved(Instant::now()),
+        };
+        if self.flush_until(deadline, plan).await? {
+            tracing::info!("everything consumed is inserted, checkpointed and committed");
+        } else {
+            tracing::warn!("stopped before everything was inserted; it is done again at the next start");
+        }
+        Ok(())
+    }
+
+    /// Waits for the flush under way, then for one by this plan. False when the deadline came first.
+    async fn flush_until(&mut self, deadline: Instant, plan: CollectPlan) -> Result<bool, ProcessError> {
+        if !self.settle_until(deadline).await? {
+            return Ok(false);
+        }
+        self.begin_flush(plan).await?;
+        self.settle_until(deadline).await
+    }
+
+    async fn settle_until(&mut self, deadline: Instant) -> Result<bool, ProcessError> {
+        while !self.flushes.is_empty() {
+            match timeout_at(deadline, self.flushes.join_next()).await {
+                Ok(Some(flushed)) => {
+                    // Whoever is ahead with a partition goes on with it: we are on our way out.
+                    let _fenced = self.settle(flushed).await?;
+                }
+                Ok(None) => {}
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+}
