@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: runs the benchmarks of the root package, all or one. Judges nothing: a benchmark that has a bound
-//! fails by itself.
+//! `cargo xtask bench`: runs the benchmarks of all packages, or one. Judges nothing: a benchmark that has a bound fails by
+//! itself.
 
 use crate::parts::{self, Part};
 use crate::progress::Progress;
@@ -7,34 +7,49 @@ use crate::{cargo, shell};
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+struct Benchmark {
+    package: String,
+    name: String,
+}
+
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let names = benchmarks(&cargo::metadata()?);
-    let chosen: Vec<_> = match arguments.first() {
-        None => names,
-        Some(name) if names.contains(name) => vec![name.clone()],
-        Some(name) => bail!("no benchmark `{name}`: there are {}", names.join(", ")),
-    };
-    if chosen.is_empty() {
-        bail!("the root package has no benchmark: add one under `benches/`");
+    let all = benchmarks(&cargo::metadata()?);
+    let names: Vec<_> = all.iter().map(|one| one.name.as_str()).collect();
+    let wanted = arguments.first();
+    if let Some(name) = wanted.filter(|name| !names.contains(&name.as_str())) {
+        bail!("no benchmark `{name}`: there are {}", names.join(", "));
+    }
+    if all.is_empty() {
+        bail!("no package has a benchmark: add one under `benches/`");
     }
     let mut progress = Progress::new();
     parts::ensure(Part::BENCH, &mut progress)?;
-    for name in &chosen {
+    let chosen = all.iter().filter(|one| wanted.is_none_or(|name| *name == one.name));
+    for Benchmark { package, name } in chosen {
         progress.step(&format!("bench {name}"), || {
-            let mut command = cargo::command(&["bench", "--package", "meridian", "--bench", name]);
+            let mut command = cargo::command(&["bench", "--package", package, "--bench", name]);
             shell::run(command.args(arguments.iter().skip(1)))
         })?;
     }
-    progress.finish("compare with the numbers in `docs/`; another run on an idle machine tells the spread");
+    progress.finish("run again on an idle machine to learn the spread before you compare");
     Ok(())
 }
 
-fn benchmarks(metadata: &Value) -> Vec<String> {
+fn benchmarks(metadata: &Value) -> Vec<Benchmark> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     packages
-        .filter(|package| package["name"] == "meridian")
-        .flat_map(|package| package["targets"].as_array().into_iter().flatten())
-        .filter(|target| target["kind"][0] == "bench")
-        .filter_map(|target| target["name"].as_str().map(str::to_owned))
+        .flat_map(|package| {
+            let targets = package["targets"].as_array().into_iter().flatten();
+            targets
+                .filter(|target| target["kind"][0] == "bench")
+                .map(|target| Benchmark {
+                    package: text(&package["name"]),
+                    name: text(&target["name"]),
+                })
+        })
         .collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }

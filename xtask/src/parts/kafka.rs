@@ -39,7 +39,8 @@ fn fetch_jars(libs: &std::path::Path) -> Result<()> {
     fs::create_dir_all(&partial).with_context(|| format!("cannot create `{}`", partial.display()))?;
     let mut maven = shell::command("mvn");
     maven
-        .args(["--batch-mode", "--quiet", "--file", "docker/kafka/pom.xml"])
+        .args(["--batch-mode", "--quiet", "-Dstyle.color=never"])
+        .args(["--file", "docker/kafka/pom.xml"])
         .arg("dependency:copy-dependencies")
         .arg(format!("-DoutputDirectory={}", partial.display()));
     shell::run(&mut maven)?;
