@@ -1,5 +1,5 @@
-//! `cargo xtask test` and `cargo xtask ci`: the fast checks first, then every test. A check that cannot run is an error,
-//! never a silent pass.
+//! `cargo xtask test` and `cargo xtask ci`: the fast checks first, then every test. A check that cannot run is an error, never
+//! a silent pass, and one failed check does not hide what the others would have told.
 
 use crate::parts::{self, DEV_TOOLS, Part};
 use crate::progress::Progress;
@@ -9,14 +9,12 @@ use anyhow::{Result, bail};
 pub(crate) fn test() -> Result<()> {
     let mut progress = Progress::new();
     parts::ensure(Part::ALL, &mut progress)?;
-    fast_gates(&mut progress)?;
-    tests(&mut progress)?;
-    progress.finish("all checks and tests passed; next: `cargo xtask demo`");
-    Ok(())
+    fast_checks(&mut progress);
+    tests(&mut progress);
+    progress.finish_checked("all checks and tests passed; next: `cargo xtask demo`")
 }
 
 pub(crate) fn ci() -> Result<()> {
-    let mut progress = Progress::new();
     let absent: Vec<_> = DEV_TOOLS.iter().filter(|tool| !tool.is_installed()).collect();
     if !absent.is_empty() {
         let names: Vec<_> = absent.iter().map(|tool| tool.package).collect();
@@ -25,45 +23,43 @@ pub(crate) fn ci() -> Result<()> {
             names.join(", ")
         );
     }
+    let mut progress = Progress::new();
     parts::ensure(Part::ALL, &mut progress)?;
-    fast_gates(&mut progress)?;
-    progress.step("rustdoc", || {
+    fast_checks(&mut progress);
+    progress.check("rustdoc", || {
         let mut command = cargo::command(&["doc", "--workspace", "--no-deps", "--locked"]);
         shell::run(command.env("RUSTDOCFLAGS", "-D warnings"))
-    })?;
+    });
     for tool in DEV_TOOLS {
-        progress.step(tool.purpose, || tool.check())?;
+        progress.check(tool.purpose, || tool.check());
     }
-    tests(&mut progress)?;
-    progress.finish("everything that can be checked was checked and passed");
-    Ok(())
+    tests(&mut progress);
+    progress.finish_checked("everything that can be checked was checked and passed")
 }
 
 /// What takes seconds once things are compiled, so that a slip is told before the long part.
-fn fast_gates(progress: &mut Progress) -> Result<()> {
-    progress.step("formatting", || {
+fn fast_checks(progress: &mut Progress) {
+    progress.check("formatting", || {
         shell::run(&mut cargo::command(&["fmt", "--all", "--check"]))
-    })?;
-    progress.step("house rules", tidy::check)?;
-    progress.step("clippy", || {
-        shell::run(&mut cargo::command(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ]))
-    })
+    });
+    progress.check("house rules", tidy::check);
+    progress.check("clippy", || {
+        let mut clippy = cargo::command(&["clippy", "--workspace", "--all-targets", "--locked"]);
+        shell::run(clippy.args(["--", "-D", "warnings"]))
+    });
 }
 
-fn tests(progress: &mut Progress) -> Result<()> {
+fn tests(progress: &mut Progress) {
     // Built first, so that the two times can be told apart.
-    progress.step("compile tests", || {
+    progress.check("compile tests", || {
         shell::run(&mut cargo::command(&["test", "--workspace", "--locked", "--no-run"]))
-    })?;
-    progress.step("tests", || {
-        shell::run(&mut cargo::command(&["test", "--workspace", "--locked"]))
-    })
+    });
+    progress.check("tests", || {
+        shell::run(&mut cargo::command(&[
+            "test",
+            "--workspace",
+            "--locked",
+            "--no-fail-fast",
+        ]))
+    });
 }
