@@ -82,3 +82,36 @@ const _: () = assert!(
 
 /// Fields of a form (URL or multipart). Settings and parameters of one statement stay far below.
 pub const FORM_FIELDS_MAX: usize = 1000;
+
+/// Largest MQTT packet taken. Ingest refuses payloads over 256 KiB by writing a dead letter, so they have to get that
+/// far; beyond four times that no device sends by mistake.
+pub const MQTT_PACKET_BYTES_MAX: usize = 1 << 20;
+
+/// MQTT connections at once. One process may open 20,000 files on the machines this is made for.
+pub const MQTT_CONNECTIONS_MAX: usize = 18_000;
+
+/// Time a client has between the connection and its CONNECT packet.
+pub const MQTT_CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// Time a client has to take what is written to it before it counts as dead. Its session keeps what it missed.
+pub const MQTT_WRITE_MAX: Duration = Duration::from_secs(30);
+
+/// Size of a segment of the message log of a subscription filter; the oldest is dropped as a whole.
+pub const MQTT_SEGMENT_BYTES: usize = 8 << 20;
+
+/// Segments kept for a filter. The backlog of an absent subscriber is at least one segment less: 120 MiB of topics and
+/// payloads, half a million messages of 200 bytes. Beyond that acknowledged messages are lost, see [`crate::mqtt`].
+pub const MQTT_SEGMENTS_MAX: usize = 16;
+const _: () = assert!(
+    MQTT_SEGMENT_BYTES * (MQTT_SEGMENTS_MAX - 1) >= 100_000 * 300,
+    "a hundred thousand messages of 200 bytes with their topics survive an absent subscriber"
+);
+
+/// Messages handed to a subscriber with QoS 0 in one turn of the router: rumqttd's own default.
+pub const MQTT_QOS0_BATCH_MAX: u64 = 200;
+
+/// Packets of one connection written together. The router never has more than 200 ready for one.
+pub const MQTT_WRITE_BATCH_MAX: usize = 256;
+
+/// Threads that move packets between sockets and the router, which has a thread of its own.
+pub const MQTT_THREADS: usize = 2;

@@ -228,7 +228,12 @@ pub(super) struct BrokenOff;
 
 impl ReplyBody {
     pub(super) fn whole(data: impl Into<Bytes>) -> Self {
-        Self { first: Some(data.into()), rest: None, cut: false, flushed: Flushed::default() }
+        Self {
+            first: Some(data.into()),
+            rest: None,
+            cut: false,
+            flushed: Flushed::default(),
+        }
     }
 }
 
@@ -285,7 +290,12 @@ pub(super) async fn respond(
             return fault_response(&fault, server_name, version);
         }
     };
-    let mut response = Response::new(ReplyBody { first: None, rest: Some(pieces), cut: false, flushed });
+    let mut response = Response::new(ReplyBody {
+        first: None,
+        rest: Some(pieces),
+        cut: false,
+        flushed,
+    });
     *response.status_mut() = head.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(head.media_type));
