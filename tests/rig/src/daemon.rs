@@ -186,7 +186,7 @@ impl Daemon {
             if !running {
                 return Err(RigError::Ended {
                     name: self.name(),
-                    status: self.ended.map_or("see below".into(), |s| s.to_string()),
+                    status: self.ended.map_or("just now".into(), |s| s.to_string()),
                     log_tail: self.log_tail(),
                 });
             }

@@ -19,7 +19,7 @@ pub(crate) const DEV_TOOLS: &[DevTool] = &[
         purpose: "licences, advisories and sources of dependencies",
         version: "0.20.2",
         program: "cargo-deny",
-        arguments: &["check"],
+        arguments: &["--workspace", "check"],
     },
     DevTool {
         package: "cargo-machete",
