@@ -90,10 +90,7 @@ async fn a_member_that_leaves_hands_everything_over(subject: Subject) {
     first.consumer.close().await.unwrap();
     second.wait_for_partitions(3).await;
     let took = began.elapsed();
-    assert!(
-        took < limits::SESSION_TIMEOUT / 2,
-        "it was noticed after {took:?} only"
-    );
+    assert!(took < limits::SESSION_TIMEOUT / 2, "it was noticed after {took:?} only");
 }
 
 async fn a_member_that_clings_to_its_partitions_is_fenced(subject: Subject) {
@@ -120,15 +117,9 @@ async fn a_member_that_clings_to_its_partitions_is_fenced(subject: Subject) {
     assert!(began.elapsed() < limits::REVOCATION_WAIT + Duration::from_secs(20));
     assert_eq!(heir.positions[&place.partition.0].min(7), 7, "from the commit");
     let refused = zombie.consumer.commit(&[(place.clone(), 9)]).await;
-    assert!(
-        matches!(refused, Err(LogError::Fenced { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(LogError::Fenced { .. })), "{refused:?}");
     let refused = zombie.consumer.start(&place, 0).await;
-    assert!(
-        matches!(refused, Err(LogError::Fenced { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(LogError::Fenced { .. })), "{refused:?}");
     heir.consumer.commit(&[(place, 8)]).await.unwrap();
     drop(revocation);
 }
@@ -139,14 +130,8 @@ async fn a_partition_of_another_member_is_fenced(subject: Subject) {
     let mut other = subject.member("group");
     let place = subject.place(0);
     let refused = other.consumer.start(&place, 0).await;
-    assert!(
-        matches!(refused, Err(LogError::Fenced { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(LogError::Fenced { .. })), "{refused:?}");
     let refused = other.consumer.commit(&[(place.clone(), 0)]).await;
-    assert!(
-        matches!(refused, Err(LogError::Fenced { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(LogError::Fenced { .. })), "{refused:?}");
     owner.consumer.commit(&[(place, 0)]).await.unwrap();
 }

@@ -24,9 +24,7 @@ fn numbered(count: u32) -> impl Iterator<Item = (String, Vec<u8>)> {
 
 async fn records_keep_key_value_timestamp_and_headers(subject: Subject) {
     let mut sender = subject.producer();
-    sender
-        .send_all([("tenant/device".into(), b"{\"t\":1}".to_vec())])
-        .await;
+    sender.send_all([("tenant/device".into(), b"{\"t\":1}".to_vec())]).await;
     let mut member = subject.member("group");
     member.read(1).await;
     let read = &member.reads[0];
@@ -67,11 +65,7 @@ async fn starting_again_moves_the_reader(subject: Subject) {
     for offset in [100_u64, 990, 0] {
         member.reads.clear();
         member.positions.insert(0, offset);
-        member
-            .consumer
-            .start(&subject.place(0), offset)
-            .await
-            .unwrap();
+        member.consumer.start(&subject.place(0), offset).await.unwrap();
         member.read(1000 - usize::try_from(offset).unwrap()).await;
         assert_eq!(member.reads[0].offset, offset);
     }
@@ -101,11 +95,7 @@ async fn an_assignment_tells_what_the_log_holds(subject: Subject) {
     let first = &assigned[0];
     assert_eq!((first.committed, first.low, first.high), (None, 0, 10));
     let place = first.topic_partition.clone();
-    member
-        .consumer
-        .commit(&[(place.clone(), 4)])
-        .await
-        .unwrap();
+    member.consumer.commit(&[(place.clone(), 4)]).await.unwrap();
     assert_eq!(member.consumer.bounds(&place).await.unwrap(), 0..10);
     member.consumer.close().await.unwrap();
     let mut member = subject.member("group");
@@ -160,14 +150,9 @@ async fn retention_moves_the_oldest_offset(subject: Subject) {
     assert!(bounds.start >= 10, "{bounds:?}");
     assert_eq!(bounds.end, 50, "offsets are never used again");
     let result = member.consumer.start(&place, 0).await;
-    assert!(
-        matches!(result, Err(LogError::OutOfRange { .. })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(LogError::OutOfRange { .. })), "{result:?}");
     member.reads.clear();
     member.positions.insert(0, bounds.start);
     member.consumer.start(&place, bounds.start).await.unwrap();
-    member
-        .read(usize::try_from(bounds.end - bounds.start).unwrap())
-        .await;
+    member.read(usize::try_from(bounds.end - bounds.start).unwrap()).await;
 }

@@ -8,28 +8,28 @@ use std::{
 
 use bytes::Bytes;
 use eventlog::{
-    Consumer, ConsumerEvent, Delivery, EmbeddedConfig, Header, Headers, KafkaConfig, Log, LogConfig,
-    MemoryLog, Message, PartitionId, Position, Producer, ProducerLimits, SendError, Subscription,
-    Token, TopicPartition, TopicSpec, embedded::EmbeddedLog,
+    Consumer, ConsumerEvent, Delivery, EmbeddedConfig, Header, Headers, KafkaConfig, Log, LogConfig, MemoryLog,
+    Message, PartitionId, Position, Producer, ProducerLimits, SendError, Subscription, Token, TopicPartition,
+    TopicSpec, embedded::EmbeddedLog,
 };
 use tokio::sync::mpsc;
 
 /// Longer than anything takes on a busy machine: only a failing test waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Memory,
     Embedded,
     Kafka,
 }
 
 /// A log of one kind, with a topic named after the test.
-pub struct Subject {
-    pub kind: Kind,
-    pub log: Log,
-    pub topic: Arc<str>,
+pub(crate) struct Subject {
+    pub(crate) kind: Kind,
+    pub(crate) log: Log,
+    pub(crate) topic: Arc<str>,
     memory: Option<MemoryLog>,
     embedded: Option<EmbeddedLog>,
     _folder: Option<tempfile::TempDir>,
@@ -37,13 +37,13 @@ pub struct Subject {
 
 /// One record as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Read {
-    pub partition: u16,
-    pub offset: u64,
-    pub timestamp_ms: i64,
-    pub key: Vec<u8>,
-    pub value: Vec<u8>,
-    pub headers: Vec<(String, Vec<u8>)>,
+pub(crate) struct Read {
+    pub(crate) partition: u16,
+    pub(crate) offset: u64,
+    pub(crate) timestamp_ms: i64,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
 }
 
 fn kafka() -> &'static rig::Kafka {
@@ -52,7 +52,7 @@ fn kafka() -> &'static rig::Kafka {
 }
 
 impl Subject {
-    pub async fn open(kind: Kind, test: &str, partitions: u16) -> Self {
+    pub(crate) async fn open(kind: Kind, test: &str, partitions: u16) -> Self {
         let topic: Arc<str> = test.into();
         let mut subject = match kind {
             Kind::Memory => {
@@ -103,18 +103,18 @@ impl Subject {
         subject
     }
 
-    pub fn place(&self, partition: u16) -> TopicPartition {
+    pub(crate) fn place(&self, partition: u16) -> TopicPartition {
         TopicPartition {
             topic: self.topic.clone(),
             partition: PartitionId(partition),
         }
     }
 
-    pub fn producer(&self) -> Sender {
+    pub(crate) fn producer(&self) -> Sender {
         self.producer_with(ProducerLimits::default())
     }
 
-    pub fn producer_with(&self, limits: ProducerLimits) -> Sender {
+    pub(crate) fn producer_with(&self, limits: ProducerLimits) -> Sender {
         let (producer, deliveries) = self.log.producer(limits).unwrap();
         Sender {
             producer,
@@ -124,11 +124,11 @@ impl Subject {
         }
     }
 
-    pub fn member(&self, group: &str) -> Member {
+    pub(crate) fn member(&self, group: &str) -> Member {
         self.member_with(group, Headers::Keep)
     }
 
-    pub fn member_with(&self, group: &str, headers: Headers) -> Member {
+    pub(crate) fn member_with(&self, group: &str, headers: Headers) -> Member {
         let subscription = Subscription {
             group: format!("{}-{group}", self.topic),
             topics: vec![(self.topic.clone(), headers)],
@@ -141,7 +141,7 @@ impl Subject {
     }
 
     /// Removes the oldest records of partition 0 as this kind of log does: some, not all.
-    pub async fn remove_oldest(&self) {
+    pub(crate) async fn remove_oldest(&self) {
         match self.kind {
             Kind::Memory => {
                 let memory = self.memory.as_ref().unwrap();
@@ -164,8 +164,7 @@ impl Subject {
                     .create()
                     .unwrap();
                 let mut list = TopicPartitionList::new();
-                list.add_partition_offset(&self.topic, 0, Offset::Offset(10))
-                    .unwrap();
+                list.add_partition_offset(&self.topic, 0, Offset::Offset(10)).unwrap();
                 let done = client.delete_records(&list, &AdminOptions::new()).await;
                 done.unwrap();
             }
@@ -174,15 +173,15 @@ impl Subject {
 }
 
 /// A producer with its reports.
-pub struct Sender {
-    pub producer: Box<dyn Producer>,
-    pub deliveries: mpsc::Receiver<Vec<Delivery>>,
+pub(crate) struct Sender {
+    pub(crate) producer: Box<dyn Producer>,
+    pub(crate) deliveries: mpsc::Receiver<Vec<Delivery>>,
     topic: Arc<str>,
     next_token: u64,
 }
 
 impl Sender {
-    pub fn message(&mut self, key: &str, value: impl Into<Bytes>) -> Message {
+    pub(crate) fn message(&mut self, key: &str, value: impl Into<Bytes>) -> Message {
         let token = Token(self.next_token);
         self.next_token += 1;
         Message {
@@ -199,7 +198,7 @@ impl Sender {
     }
 
     /// Sends and waits for all reports, which must be good. Positions by token.
-    pub async fn send_all(
+    pub(crate) async fn send_all(
         &mut self,
         messages: impl IntoIterator<Item = (String, Vec<u8>)>,
     ) -> BTreeMap<u64, Position> {
@@ -230,10 +229,7 @@ impl Sender {
 
     async fn receive(&mut self, positions: &mut BTreeMap<u64, Position>) {
         let batch = tokio::time::timeout(PATIENCE, self.deliveries.recv()).await;
-        note(
-            batch.expect("a report in time").expect("an open channel"),
-            positions,
-        );
+        note(batch.expect("a report in time").expect("an open channel"), positions);
     }
 }
 
@@ -246,26 +242,26 @@ fn note(batch: Vec<Delivery>, positions: &mut BTreeMap<u64, Position>) {
 }
 
 /// A consumer that starts where the group stands, and remembers what it read.
-pub struct Member {
-    pub consumer: Box<dyn Consumer>,
+pub(crate) struct Member {
+    pub(crate) consumer: Box<dyn Consumer>,
     /// Next offset of the partitions it owns.
-    pub positions: BTreeMap<u16, u64>,
-    pub reads: Vec<Read>,
+    pub(crate) positions: BTreeMap<u16, u64>,
+    pub(crate) reads: Vec<Read>,
 }
 
 impl Member {
-    pub async fn next(&mut self) -> ConsumerEvent {
+    pub(crate) async fn next(&mut self) -> ConsumerEvent {
         let event = tokio::time::timeout(PATIENCE, self.consumer.next()).await;
         event.expect("an event in time").expect("a good event")
     }
 
     /// Handles one event as a processor would: starts at the committed offset, commits on revocation.
-    pub async fn step(&mut self) {
+    pub(crate) async fn step(&mut self) {
         let event = self.next().await;
         self.handle(event).await;
     }
 
-    pub async fn handle(&mut self, event: ConsumerEvent) {
+    pub(crate) async fn handle(&mut self, event: ConsumerEvent) {
         match event {
             ConsumerEvent::Assigned(partitions) => {
                 for assigned in partitions {
@@ -310,25 +306,25 @@ impl Member {
         }
     }
 
-    pub async fn read(&mut self, count: usize) {
+    pub(crate) async fn read(&mut self, count: usize) {
         while self.reads.len() < count {
             self.step().await;
         }
     }
 
-    pub async fn wait_for_partitions(&mut self, count: usize) {
+    pub(crate) async fn wait_for_partitions(&mut self, count: usize) {
         while self.positions.len() != count {
             self.step().await;
         }
     }
 
     /// Asserts that nothing comes for a while.
-    pub async fn expect_silence(&mut self, duration: Duration) {
+    pub(crate) async fn expect_silence(&mut self, duration: Duration) {
         let event = tokio::time::timeout(duration, self.consumer.next()).await;
         assert!(event.is_err(), "unexpected {event:?}");
     }
 
-    pub async fn commit_all(&mut self, topic: &Arc<str>) {
+    pub(crate) async fn commit_all(&mut self, topic: &Arc<str>) {
         let offsets: Vec<(TopicPartition, u64)> = self
             .positions
             .iter()
