@@ -246,9 +246,14 @@ impl Daemon {
         self.wait_for_exit(limits::STOP_TIMEOUT)
     }
 
-    /// Freezes the process (`SIGSTOP`): connections stay open and nobody answers.
+    /// Freezes the process (`SIGSTOP`): connections stay open and nobody answers. When this returns, every thread has
+    /// stopped.
     pub fn pause(&self) {
         self.signal(libc::SIGSTOP);
+        let started = Instant::now();
+        while !all_threads_stopped(self.pid()) && started.elapsed() < limits::STOP_TIMEOUT {
+            thread::sleep(limits::POLL_INTERVAL);
+        }
     }
 
     /// Lets a frozen process go on (`SIGCONT`).
@@ -340,12 +345,23 @@ fn show(text: &str) {
 
 /// Whether the process is gone or waits to be reaped; asked without reaping, so that `&self` suffices.
 fn has_ended(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+    matches!(state(Path::new(&format!("/proc/{pid}"))), None | Some('Z' | 'X'))
+}
+
+/// Whether no thread of the process runs any more: a signal to stop reaches busy threads one after the other.
+fn all_threads_stopped(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return true;
     };
+    threads
+        .filter_map(Result::ok)
+        .all(|thread| matches!(state(&thread.path()), None | Some('T' | 't' | 'Z' | 'X')))
+}
+
+/// The state letter of a process or thread, from its folder in `/proc`.
+fn state(folder: &Path) -> Option<char> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
     // The state follows the name, which stands in parentheses and may itself contain some.
-    let state = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.trim_start().chars().next());
-    matches!(state, None | Some('Z' | 'X'))
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.trim_start().chars().next()
 }
