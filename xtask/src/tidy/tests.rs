@@ -38,8 +38,8 @@ fn unfinished_work_is_found_where_it_stands() {
     for word in [
         concat!("to", "do!()"),
         concat!("unimple", "mented!()"),
-        concat!("#[ig", "nore]"),
-        concat!("#[ig", "nore = \"later\"]"),
+        concat!("#[", "ignore]"),
+        concat!("#[", "ignore = \"later\"]"),
         concat!("// FIX", "ME"),
     ] {
         let text = format!("//! Docs.\n\n{word}\n");
