@@ -1,0 +1,1 @@
+SELECT toUInt64(geoToH3(37.7749, -122.4194, 9))
