@@ -118,6 +118,8 @@ pub(crate) async fn insert<T>(client: &Client, table: &str, rows: &[T])
 where
     T: RowOwned + RowWrite,
 {
+    // Without validation the columns that are not named take their defaults.
+    let client = client.clone().with_validation(false);
     let mut insert = client.insert::<T>(table).await.unwrap();
     for row in rows {
         insert.write(row).await.unwrap();
