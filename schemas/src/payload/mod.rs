@@ -2,6 +2,7 @@
 //! small multiple of the payload.
 
 mod json;
+mod metrics;
 mod value;
 
 #[cfg(test)]

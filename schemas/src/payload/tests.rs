@@ -1,3 +1,5 @@
+//! What the decoder reads, and what it refuses and why.
+
 use proptest::prelude::*;
 
 use super::decode_json;
