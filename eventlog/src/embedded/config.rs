@@ -8,7 +8,7 @@ pub struct EmbeddedConfig {
     /// Folder; created if absent, used by one process at a time.
     pub data_dir: PathBuf,
     /// Bytes of records kept over all topics. The oldest records go when this is passed, read or not. The folder
-    /// takes up to half as much again, since space of removed records is won back in large pieces.
+    /// takes some 350 MiB more: the journal, and removed records whose space is won back in large pieces.
     pub retention_bytes_max: u64,
     /// How long the first append of a group waits for company before all are made durable together.
     pub linger_ms: u64,

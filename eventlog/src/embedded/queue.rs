@@ -175,14 +175,16 @@ impl Queue {
         }
     }
 
-    /// The messages of a lane have been reported.
-    pub(super) fn settle(&self, id: LaneId, count: usize, bytes: usize) {
+    /// The messages of a lane are reported. There is room for others before anyone can have read the report: a sender
+    /// that was told to wait for it must not find the queue full, with no other report to come. And the report is there
+    /// before anyone can see that nothing is in flight.
+    pub(super) fn settle(&self, id: LaneId, count: usize, bytes: usize, report: impl FnOnce()) {
         let mut state = self.lock();
-        let Some(lane) = state.lanes.get_mut(&id) else {
-            return;
-        };
+        let lane = state.lanes.get_mut(&id);
+        let lane = lane.expect("a lane lives as long as messages of it are in flight");
         lane.in_flight_count -= count;
         lane.in_flight_bytes -= bytes;
+        report();
         if lane.in_flight_count == 0 {
             lane.settled.notify_waiters();
             if lane.producer_dropped {

@@ -121,10 +121,12 @@ fn report(core: &Core, lane: GroupLane, plans: Vec<Plan>, result: &Result<(), Lo
             result,
         }
     });
-    if let Some(permit) = lane.permit {
-        permit.send(deliveries.collect());
-    }
-    core.queue.settle(lane.lane, count, byte_count);
+    let deliveries: Vec<Delivery> = deliveries.collect();
+    core.queue.settle(lane.lane, count, byte_count, || {
+        if let Some(permit) = lane.permit {
+            permit.send(deliveries);
+        }
+    });
 }
 
 fn same_error(error: &LogError) -> LogError {
