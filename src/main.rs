@@ -1,2 +1,36 @@
-//! The `meridian` command.
-fn main() {}
+//! The `meridian` binary: reads the command line, and does what it says.
+//!
+//! Wiring only: everything that knows events is in the crates beside this one.
+
+mod cli;
+mod commands;
+mod config;
+mod data_dir;
+mod endpoints;
+mod failure;
+mod limits;
+mod output;
+mod pipeline;
+mod probe;
+mod process;
+mod services;
+mod stages;
+mod startup;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The pipeline allocates a little for every event on many threads, which this allocator was made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Help, and faults of usage, end the process here: with 0 and 2.
+    let command_line = cli::CommandLine::parse();
+    let log_format = command_line.log_format();
+    match command_line.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(log_format),
+    }
+}

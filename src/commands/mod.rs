@@ -1,0 +1,12 @@
+//! One file for each command. A command reads its options, starts what it needs, and says what came of it.
+
+pub(crate) mod config;
+pub(crate) mod embedded;
+pub(crate) mod ingest;
+pub(crate) mod loadtest;
+pub(crate) mod migrate;
+pub(crate) mod process;
+pub(crate) mod serve;
+pub(crate) mod tap;
+pub(crate) mod up;
+pub(crate) mod validate;

@@ -1,0 +1,59 @@
+//! `meridian serve`: the web side alone. It has probes and a start page so far.
+
+use clap::Args;
+use dashboards::StartPage;
+
+use crate::{
+    cli::CommonOptions, config::ValidConfig, failure::Failure, output, process::Process, services, stages::Stages,
+    startup,
+};
+
+const EXAMPLES: &str = "\
+Example:
+  meridian serve --config meridian.toml --http-port 8080";
+
+/// Run the web side: /healthz, /readyz and a start page (no queries yet)
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ServeOptions {
+    /// Port of the web side; 0 takes any free one
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<u16>,
+    /// Port of metrics and probes; 0 takes any free one
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
+}
+
+/// Runs until a signal comes.
+///
+/// # Errors
+/// When a port is taken.
+pub(crate) async fn run(options: &ServeOptions, common: &CommonOptions) -> Result<(), Failure> {
+    let mut config = common.load()?;
+    config.serve_listen.port = options.http_port.unwrap_or(config.serve_listen.port);
+    config.metrics_listen.port = options.metrics_port.unwrap_or(config.metrics_listen.port);
+    let process = Process::start()?;
+    let mut stages = Stages::default();
+    match start(&mut stages, &config, &process).await {
+        Ok(rows) => {
+            let ready = async {
+                startup::until_ready(&process.health).await;
+                output::print(&format!("meridian serve is ready\n{}", output::table(&rows)))
+            };
+            stages.run(&process.shutdown, ready).await
+        }
+        Err(failure) => stages.stop().await.and(Err(failure)),
+    }
+}
+
+async fn start(
+    stages: &mut Stages,
+    config: &ValidConfig,
+    process: &Process,
+) -> Result<[(&'static str, String); 2], Failure> {
+    let metrics_url = services::start_metrics(stages, &config.metrics_listen, process).await?;
+    let mut page = StartPage::default();
+    page.add("metrics", &metrics_url);
+    let web_url = services::start_web(stages, &config.serve_listen, page, process).await?;
+    Ok([("web", web_url), ("metrics", metrics_url)])
+}

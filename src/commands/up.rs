@@ -1,0 +1,216 @@
+//! `meridian up`: all roles in one process, with every backing service that the configuration does not name.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dashboards::StartPage;
+use loadtest::fleet::{FleetOptions, run_fleet};
+
+use crate::{
+    cli::CommonOptions, config::ValidConfig, data_dir::DataDir, endpoints::Endpoints, failure::Failure, limits, output,
+    pipeline, process::Process, services, stages::Stages, startup,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  meridian up --demo
+  meridian up --data-dir /var/lib/meridian --config meridian.toml
+  meridian up --mqtt-port 0 --clickhouse-port 0 --http-port 0 --metrics-port 0
+
+When everything is ready, the addresses are printed and written to `endpoints.json` in the data folder. Ctrl-C drains what
+was taken in and stops. Ports of services that the configuration names elsewhere have no effect.";
+
+/// The simulated fleet is the same at every start.
+const FLEET_SEED: u64 = 1;
+
+/// Run everything in one process; services that the configuration does not name are started here
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct UpOptions {
+    /// Add a simulated fleet that publishes to the broker
+    #[arg(long)]
+    demo: bool,
+    /// Folder of everything that is kept
+    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
+    data_dir: PathBuf,
+    /// Port of the MQTT broker [default: 1883]
+    #[arg(long, value_name = "PORT")]
+    mqtt_port: Option<u16>,
+    /// Port of ClickHouse's HTTP interface [default: 8123]
+    #[arg(long, value_name = "PORT")]
+    clickhouse_port: Option<u16>,
+    /// Port of the web side [default: 8080]
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<u16>,
+    /// Port of metrics and probes [default: 9464]
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
+}
+
+/// Runs until a signal comes.
+///
+/// # Errors
+/// When something cannot start, fails for good, or does not stop in time.
+pub(crate) async fn run(options: &UpOptions, common: &CommonOptions) -> Result<(), Failure> {
+    // First of all: a promise of readiness that a killed process left must not outlive this moment.
+    let claimed = DataDir::claim_existing(&options.data_dir)?;
+    let mut config = common.load()?;
+    options.choose_ports(&mut config);
+    let data_dir = match claimed {
+        Some(data_dir) => data_dir,
+        None => DataDir::claim(&options.data_dir)?,
+    };
+    let process = Process::start()?;
+    let mut stages = Stages::default();
+    let outcome = match start(&mut stages, &config, &data_dir, options.demo, &process).await {
+        Ok(running) => {
+            let ready = async {
+                startup::until_ready(&process.health).await;
+                output::print(&running.table(&data_dir))?;
+                running.endpoints.publish(&data_dir.endpoints())
+            };
+            stages.run(&process.shutdown, ready).await
+        }
+        Err(failure) => stages.stop().await.and(Err(failure)),
+    };
+    drop(data_dir);
+    outcome
+}
+
+impl UpOptions {
+    fn choose_ports(&self, config: &mut ValidConfig) {
+        for (chosen, listen) in [
+            (self.mqtt_port, &mut config.embedded.mqtt_listen),
+            (self.clickhouse_port, &mut config.embedded.clickhouse_listen),
+            (self.http_port, &mut config.serve_listen),
+            (self.metrics_port, &mut config.metrics_listen),
+        ] {
+            listen.port = chosen.unwrap_or(listen.port);
+        }
+    }
+}
+
+/// What runs, once it runs.
+struct Running {
+    endpoints: Endpoints,
+    /// In the order of an event's path; each with a word about where it is.
+    rows: Vec<(&'static str, String)>,
+}
+
+impl Running {
+    fn table(&self, data_dir: &DataDir) -> String {
+        let mut rows = self.rows.clone();
+        rows.push(("web", self.endpoints.http.clone()));
+        rows.push(("data", data_dir.path().display().to_string()));
+        format!(
+            "\nMeridian is ready.\n\n{}\nCtrl-C drains and stops.\n",
+            output::table(&rows)
+        )
+    }
+}
+
+/// Starts everything; later parts depend on those before them.
+async fn start(
+    stages: &mut Stages,
+    config: &ValidConfig,
+    data_dir: &DataDir,
+    demo: bool,
+    process: &Process,
+) -> Result<Running, Failure> {
+    if config.redis_url.is_some() {
+        tracing::warn!("`cache.redis_url` is set, and nothing is cached in Redis yet");
+    }
+    let metrics = services::start_metrics(stages, &config.metrics_listen, process).await?;
+    let mut config = config.clone();
+    let mut rows = Vec::new();
+
+    let mqtt = start_broker(stages, &mut config, &mut rows).await?;
+    let kafka = config.log.kafka.as_ref().map(|kafka| kafka.client.brokers.clone());
+    rows.push(match &kafka {
+        Some(brokers) => ("event log", format!("Kafka at {brokers}")),
+        None => ("event log", "embedded".to_owned()),
+    });
+    let clickhouse = start_engine(stages, &config, data_dir, &mut rows).await?;
+    pipeline::prepare_clickhouse(&config.clickhouse, &clickhouse, process).await?;
+
+    let log = pipeline::open_log(&config, data_dir.log()).await?;
+    services::keep_log(stages, log.clone());
+    pipeline::prepare_log(&log, &config.log, process).await?;
+    let checkpoints = config
+        .checkpoints_url
+        .clone()
+        .unwrap_or_else(|| data_dir.checkpoints_url());
+    pipeline::start_process(stages, &config, &log, &clickhouse, &checkpoints, process)?;
+    pipeline::start_ingest(stages, config.ingest, log, process);
+
+    rows.push(("metrics", metrics.clone()));
+    let mut page = StartPage::default();
+    for (name, address) in &rows {
+        page.add(name, address);
+    }
+    let http = services::start_web(stages, &config.serve_listen, page, process).await?;
+    if demo {
+        start_fleet(stages, &mqtt, process);
+        rows.push(("fleet", "simulated, tenant `demo`".to_owned()));
+    }
+    let endpoints = Endpoints {
+        mqtt,
+        kafka,
+        clickhouse,
+        http,
+        metrics,
+    };
+    Ok(Running { endpoints, rows })
+}
+
+/// A broker of our own where the configuration names none; returns where devices publish to.
+async fn start_broker(
+    stages: &mut Stages,
+    config: &mut ValidConfig,
+    rows: &mut Vec<(&'static str, String)>,
+) -> Result<String, Failure> {
+    if config.ingest.brokers.is_empty() {
+        let url = services::start_mqtt(stages, &config.embedded.mqtt_listen, "--mqtt-port").await?;
+        config.ingest.brokers = vec![ingest::BrokerSettings::new("embedded", &url)];
+        rows.push(("MQTT", format!("{url} (embedded)")));
+        return Ok(url);
+    }
+    for broker in &config.ingest.brokers {
+        rows.push(("MQTT", format!("{} ({})", broker.url, broker.name)));
+    }
+    Ok(config.ingest.brokers[0].url.clone())
+}
+
+/// An engine of our own where the configuration names no server; returns where ClickHouse is.
+async fn start_engine(
+    stages: &mut Stages,
+    config: &ValidConfig,
+    data_dir: &DataDir,
+    rows: &mut Vec<(&'static str, String)>,
+) -> Result<String, Failure> {
+    if let Some(url) = &config.clickhouse.url {
+        rows.push(("ClickHouse", url.to_string()));
+        return Ok(url.expose().to_owned());
+    }
+    let listen = &config.embedded.clickhouse_listen;
+    let (embedded, settings) = (&config.embedded, &config.clickhouse);
+    let option = "--clickhouse-port";
+    let engine = services::start_clickhouse(stages, listen, data_dir.path(), embedded, settings, option).await?;
+    rows.push(("ClickHouse", format!("{} (embedded {})", engine.url, engine.version)));
+    Ok(engine.url)
+}
+
+fn start_fleet(stages: &mut Stages, mqtt: &str, process: &Process) {
+    let (url, clock, health) = (mqtt.to_owned(), process.clock.clone(), process.health.clone());
+    stages.add("fleet", limits::FLEET_DRAIN_MAX, |shutdown| async move {
+        // A message that arrives before anybody subscribed is acknowledged and gone.
+        tokio::select! {
+            () = startup::until_ready(&health) => {}
+            () = shutdown.requested() => return Ok(()),
+        }
+        let options = FleetOptions::demo(FLEET_SEED, clock.wall_ms());
+        let report = run_fleet(options, &url, &shutdown).await.map_err(Failure::runtime)?;
+        tracing::info!(?report, "the fleet has stopped");
+        Ok(())
+    });
+}

@@ -1,0 +1,36 @@
+//! Every bound of the binary itself, with its reason.
+
+use std::time::Duration;
+
+/// How long a start waits for backing services that are not there yet. Services that are started together come up
+/// within this time; one that does not has another problem, and who started us wants to know.
+pub(crate) const STARTUP_WAIT: Duration = Duration::from_secs(60);
+
+/// How often a start that still waits says for what.
+pub(crate) const READY_REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often readiness is looked at while starting.
+pub(crate) const READY_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Room that a deadline of ours leaves beyond the deadline that a role keeps itself, so that the role's own report
+/// comes first.
+pub(crate) const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// How long servers of pages and metrics get for open requests.
+pub(crate) const SERVER_DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// How long the simulated fleet gets for its last acknowledgements.
+pub(crate) const FLEET_DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// How long the MQTT broker gets to close its connections.
+pub(crate) const BROKER_DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// How long the ClickHouse engine gets for statements that run: the last inserts are through by then, so these are
+/// queries of people.
+pub(crate) const ENGINE_DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// How long the last writes of the embedded log may take.
+pub(crate) const LOG_CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// How long one backing service may take to answer a probe of `validate --connect`.
+pub(crate) const PROBE_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,171 @@
+//! The roles of the pipeline and what they stand on, each started in one function.
+//!
+//! Wiring only: settings and handles go in, running parts come out. Nothing here decides anything about events.
+
+use std::{fmt::Display, path::PathBuf};
+
+use clickhouse::{Client, error::Error as ClientError};
+use eventlog::{Log, LogConfig, LogError};
+use ingest::{IngestSettings, Ledger, Services};
+use processors::{
+    checkpoint::CheckpointStore,
+    migrate::{self, Fault, Inspection, MigrateError},
+    pipeline as processing,
+    sink::ClickHouseSink,
+};
+
+use crate::{
+    config::{ClickHouseSettings, LogSettings, ValidConfig},
+    failure::Failure,
+    limits,
+    process::Process,
+    stages::Stages,
+    startup::{Attempt, wait_for},
+};
+
+/// Opens the log: Kafka if one is configured, else one of our own in `folder`.
+///
+/// # Errors
+/// When its configuration is refused, or the folder cannot be used.
+pub(crate) async fn open_log(config: &ValidConfig, folder: PathBuf) -> Result<Log, Failure> {
+    let log_config = match &config.log.kafka {
+        Some(kafka) => LogConfig::Kafka(kafka.client.clone()),
+        None => LogConfig::Embedded(config.embedded.log(folder)),
+    };
+    // An embedded log recovers on this thread.
+    let opened = tokio::task::spawn_blocking(move || Log::open(log_config)).await;
+    opened.map_err(Failure::runtime)?.map_err(|error| match error {
+        LogError::Config { .. } => Failure::usage(error),
+        LogError::Unavailable { .. }
+        | LogError::Fenced { .. }
+        | LogError::OutOfRange { .. }
+        | LogError::Fatal { .. } => Failure::runtime(error),
+    })
+}
+
+/// Creates the topics that do not exist; waits for brokers that are not there yet.
+///
+/// # Errors
+/// When the brokers stay away, or refuse.
+pub(crate) async fn prepare_log(log: &Log, settings: &LogSettings, process: &Process) -> Result<(), Failure> {
+    let topics = settings.topics();
+    wait_for("event log", &process.shutdown, async || {
+        match log.ensure_topics(&topics).await {
+            Ok(()) => Attempt::Done(()),
+            Err(error @ LogError::Unavailable { .. }) => {
+                Attempt::NotYet(format!("{error}; check `[kafka] brokers` and that they run"))
+            }
+            Err(error @ LogError::Config { .. }) => Attempt::Failed(Failure::usage(error)),
+            Err(error) => Attempt::Failed(Failure::runtime(error)),
+        }
+    })
+    .await
+}
+
+/// Brings the schema up to date if the configuration says so, and refuses a server on which results would be wrong;
+/// waits for one that is not there yet.
+///
+/// # Errors
+/// When the server stays away, or is not fit.
+pub(crate) async fn prepare_clickhouse(
+    settings: &ClickHouseSettings,
+    url: &str,
+    process: &Process,
+) -> Result<(), Failure> {
+    let client = settings.client(url);
+    let prepared = wait_for("ClickHouse", &process.shutdown, async || {
+        match prepare_once(settings, &client).await {
+            Ok(inspection) => Attempt::Done(inspection),
+            Err(error) if is_absence(&error) => Attempt::NotYet(format!("ClickHouse at `{url}`: {error}")),
+            Err(error) => Attempt::Failed(Failure::runtime(format!("ClickHouse at `{url}`: {error}"))),
+        }
+    })
+    .await?;
+    for warning in &prepared.warnings {
+        tracing::warn!(url, "{warning}");
+    }
+    if prepared.faults.is_empty() {
+        return Ok(());
+    }
+    let faults: Vec<String> = prepared.faults.iter().map(ToString::to_string).collect();
+    Err(Failure::runtime(format!(
+        "ClickHouse at `{url}` cannot be used: {}",
+        faults.join("; ")
+    )))
+}
+
+async fn prepare_once(settings: &ClickHouseSettings, client: &Client) -> Result<Inspection, MigrateError> {
+    let database = &settings.migrate.database;
+    let before = migrate::inspect(client, database).await?;
+    let is_too_old = before
+        .faults
+        .iter()
+        .any(|fault| matches!(fault, Fault::VersionTooOld { .. }));
+    // On such a server the statements themselves may fail, with words that explain nothing.
+    if is_too_old || !settings.auto_migrate {
+        return Ok(before);
+    }
+    let applied = migrate::migrate(client, &settings.migrate).await?;
+    if !applied.is_empty() {
+        tracing::info!(database, migrations = ?applied.migrations, retention = ?applied.retention, "schema brought up to date");
+    }
+    migrate::inspect(client, database).await
+}
+
+/// Whether a server did not answer at all: then it may still come up.
+fn is_absence(error: &MigrateError) -> bool {
+    match error {
+        MigrateError::Query { source, .. } | MigrateError::Statement { source, .. } => {
+            matches!(source, ClientError::Network(_) | ClientError::TimedOut)
+        }
+        MigrateError::Name(_) | MigrateError::ChecksumChanged { .. } | MigrateError::TooNew { .. } => false,
+    }
+}
+
+/// Starts the role that reads the brokers into the log.
+pub(crate) fn start_ingest(stages: &mut Stages, settings: IngestSettings, log: Log, process: &Process) {
+    let deadline = settings.drain_max + ingest::limits::DISCONNECT_MAX + limits::DRAIN_MARGIN;
+    let (clock, health) = (process.clock.clone(), process.health.clone());
+    stages.add("ingest", deadline, |shutdown| async move {
+        let services = Services {
+            clock,
+            shutdown,
+            health,
+            ledger: Ledger::default(),
+        };
+        ingest::run(settings, &log, services)
+            .await
+            .map_err(|error| role_failure("ingest", &error))
+    });
+}
+
+/// Starts the role that makes rows of the log.
+///
+/// # Errors
+/// When the log or the checkpoint store refuses its configuration.
+pub(crate) fn start_process(
+    stages: &mut Stages,
+    config: &ValidConfig,
+    log: &Log,
+    clickhouse_url: &str,
+    checkpoints_url: &str,
+    process: &Process,
+) -> Result<(), Failure> {
+    let checkpoints = CheckpointStore::open(checkpoints_url).map_err(Failure::runtime)?;
+    let consumer = log
+        .consumer(processing::subscription(config.log.group()))
+        .map_err(Failure::usage)?;
+    let sink = ClickHouseSink::new(config.clickhouse.sink(clickhouse_url));
+    let (settings, health) = (config.process.clone(), process.health.clone());
+    let deadline = processors::limits::SHUTDOWN_DRAIN_MAX + processors::limits::CLOSE_MAX + limits::DRAIN_MARGIN;
+    stages.add("process", deadline, |shutdown| async move {
+        processing::run(settings, consumer, sink, checkpoints, shutdown, &health)
+            .await
+            .map_err(|error| role_failure("process", &error))
+    });
+    Ok(())
+}
+
+fn role_failure(role: &str, error: &impl Display) -> Failure {
+    Failure::runtime(format!("role `{role}` failed: {error}"))
+}

@@ -1,0 +1,166 @@
+//! The servers that a process runs beside its roles: embedded backing services, and pages for people and machines.
+//!
+//! Each is one function that starts it and leaves its stop to [`Stages`].
+
+use std::{net::SocketAddr, path::Path};
+
+use dashboards::StartPage;
+use embedded::{
+    EmbeddedError,
+    clickhouse::{ClickHouseConfig, ClickHouseServer},
+    mqtt::{MqttBroker, MqttConfig},
+};
+use eventlog::Log;
+use platform::{
+    config::HostPort,
+    shutdown::{Shutdown, ShutdownTrigger},
+};
+
+use crate::{
+    config::{ClickHouseSettings, EmbeddedSettings},
+    failure::Failure,
+    limits,
+    process::Process,
+    stages::Stages,
+    startup::port_failure,
+};
+
+/// Starts the MQTT broker; returns its URL.
+///
+/// # Errors
+/// When the port is taken.
+pub(crate) async fn start_mqtt(stages: &mut Stages, listen: &HostPort, option: &str) -> Result<String, Failure> {
+    let config = MqttConfig {
+        listen: resolve(listen).await?,
+    };
+    let broker = MqttBroker::start(config)
+        .await
+        .map_err(|error| service_failure(error, option))?;
+    let url = format!("mqtt://{}", crate::endpoints::reachable(broker.address()));
+    stages.add("MQTT broker", limits::BROKER_DRAIN_MAX, |shutdown| async move {
+        shutdown.requested().await;
+        broker.stop().await;
+        Ok(())
+    });
+    Ok(url)
+}
+
+/// A running ClickHouse engine.
+pub(crate) struct Engine {
+    /// Where clients reach it.
+    pub(crate) url: String,
+    /// Its release.
+    pub(crate) version: String,
+}
+
+/// Starts the ClickHouse engine on its folder below `data_dir`.
+///
+/// # Errors
+/// When the port is taken, the library is missing, or the folder cannot be opened.
+pub(crate) async fn start_clickhouse(
+    stages: &mut Stages,
+    listen: &HostPort,
+    data_dir: &Path,
+    embedded: &EmbeddedSettings,
+    settings: &ClickHouseSettings,
+    option: &str,
+) -> Result<Engine, Failure> {
+    let config = ClickHouseConfig {
+        listen: resolve(listen).await?,
+        data_dir: data_dir.to_owned(),
+        library: embedded.clickhouse_library.clone(),
+        // Without a password there is nothing to ask for: whoever reaches the loopback port may in.
+        user: settings
+            .password
+            .as_ref()
+            .map(|password| (settings.user.clone(), password.expose().to_owned())),
+    };
+    let server = ClickHouseServer::start(config)
+        .await
+        .map_err(|error| service_failure(error, option))?;
+    let engine = Engine {
+        url: format!("http://{}", crate::endpoints::reachable(server.address())),
+        version: server.version().to_owned(),
+    };
+    let deadline = limits::ENGINE_DRAIN_MAX + limits::DRAIN_MARGIN;
+    stages.add("ClickHouse engine", deadline, |shutdown| async move {
+        shutdown.requested().await;
+        server.stop(limits::ENGINE_DRAIN_MAX).await.map_err(Failure::runtime)
+    });
+    Ok(engine)
+}
+
+/// Keeps the embedded log open until everyone who uses it has stopped; then its last writes become durable.
+pub(crate) fn keep_log(stages: &mut Stages, log: Log) {
+    stages.add("event log", limits::LOG_CLOSE_MAX, |shutdown| async move {
+        shutdown.requested().await;
+        tokio::task::spawn_blocking(move || drop(log))
+            .await
+            .map_err(Failure::runtime)
+    });
+}
+
+/// Serves metrics and probes; returns the URL of the metrics.
+///
+/// # Errors
+/// When the port is taken.
+pub(crate) async fn start_metrics(
+    stages: &mut Stages,
+    listen: &HostPort,
+    process: &Process,
+) -> Result<String, Failure> {
+    let (stop, stopping) = Shutdown::new();
+    let server = process.serve_metrics(listen, stopping).await?;
+    let url = format!("http://{}/metrics", crate::endpoints::reachable(server.address));
+    stages.add("metrics server", limits::SERVER_DRAIN_MAX, |shutdown| async move {
+        pass_on(shutdown, stop).await;
+        server.stopped().await;
+        Ok(())
+    });
+    Ok(url)
+}
+
+/// Serves the web side; returns its URL.
+///
+/// # Errors
+/// When the port is taken.
+pub(crate) async fn start_web(
+    stages: &mut Stages,
+    listen: &HostPort,
+    page: StartPage,
+    process: &Process,
+) -> Result<String, Failure> {
+    let (stop, stopping) = Shutdown::new();
+    let server = dashboards::serve(&listen.to_string(), page, process.health.clone(), stopping)
+        .await
+        .map_err(|error| port_failure(error, "--http-port"))?;
+    let url = format!("http://{}", crate::endpoints::reachable(server.address));
+    stages.add("web server", limits::SERVER_DRAIN_MAX, |shutdown| async move {
+        pass_on(shutdown, stop).await;
+        server.stopped().await;
+        Ok(())
+    });
+    Ok(url)
+}
+
+async fn pass_on(shutdown: Shutdown, stop: ShutdownTrigger) {
+    shutdown.requested().await;
+    stop.request();
+}
+
+/// The socket address that a host and a port stand for.
+async fn resolve(listen: &HostPort) -> Result<SocketAddr, Failure> {
+    let found = tokio::net::lookup_host((listen.host.as_str(), listen.port)).await;
+    let mut addresses =
+        found.map_err(|error| Failure::runtime(format!("cannot find the address `{listen}`: {error}")))?;
+    addresses
+        .next()
+        .ok_or_else(|| Failure::runtime(format!("`{listen}` has no address to listen on")))
+}
+
+fn service_failure(error: EmbeddedError, option: &str) -> Failure {
+    match error {
+        EmbeddedError::Listen { .. } => port_failure(error, option),
+        other => Failure::runtime(other),
+    }
+}
