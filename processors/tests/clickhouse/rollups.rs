@@ -1,5 +1,7 @@
 //! Rollups are exact: over repeats, versions, generations and partitions; quantiles and distinct counts within bounds.
 
+use std::collections::BTreeMap;
+
 use processors::rollup::{
     distinct::DistinctDevices,
     sketch::{Sketch, bin_key},
@@ -16,14 +18,16 @@ fn random() -> ChaCha8Rng {
 
 /// A snapshot of some values, as an accumulator would write it.
 fn snapshot_of(values: &[f64], place: &Snapshot) -> Snapshot {
-    let mut sketch = Sketch::default();
-    values.iter().for_each(|value| sketch.add(bin_key(*value)));
+    let mut bins = BTreeMap::new();
+    for value in values {
+        *bins.entry(bin_key(*value)).or_insert(0) += 1;
+    }
     Snapshot {
         count: values.len() as u64,
         sum: values.iter().sum(),
         min: values.iter().copied().fold(f64::INFINITY, f64::min),
         max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        bins: sketch.bins().iter().map(|bin| (bin.0, u64::from(bin.1))).collect(),
+        bins: bins.into_iter().collect(),
         ..place.clone()
     }
 }
