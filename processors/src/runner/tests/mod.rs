@@ -1,0 +1,8 @@
+//! The promises of the runner, over the in-memory log and doubles of ClickHouse and the checkpoint store that watch
+//! the order of things.
+
+mod crashes;
+mod handover;
+mod ordering;
+mod outages;
+mod world;
