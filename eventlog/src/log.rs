@@ -50,7 +50,8 @@ impl Log {
     }
 
     /// A producer, and the channel on which its delivery reports arrive in batches. Read it without pause: a full
-    /// channel fills the queue.
+    /// channel fills the queue. Flush before the process ends: a dropped producer sends what it holds in the
+    /// background.
     ///
     /// # Errors
     /// [`LogError::Config`] when the client refuses its properties.

@@ -293,6 +293,31 @@ async fn age_never_removes_what_a_group_has_not_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_overtaken_by_retention_is_told_and_may_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = EmbeddedConfig::new(folder.path());
+    config.retention_bytes_max = 10_000;
+    let log = open(config, 1).await;
+    for _ in 0..5 {
+        append(&log, (0..10).map(|_| vec![7; 1000])).await;
+    }
+    let mut consumer = log.consumer(subscription("group"));
+    consumer.next().await.unwrap();
+    consumer.start(&place(0), 0).await.unwrap();
+    log.remove_old().unwrap();
+    let overtaken = consumer.next().await;
+    let Err(LogError::OutOfRange { offset, low, high, .. }) = overtaken else {
+        panic!("{overtaken:?}");
+    };
+    assert_eq!((offset, high), (0, 50));
+    consumer.start(&place(0), low).await.unwrap();
+    let ConsumerEvent::Records(batch) = consumer.next().await.unwrap() else {
+        panic!("records from the oldest on");
+    };
+    assert_eq!(batch.iter().next().unwrap().offset, low);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn disk_space_of_removed_records_is_won_back() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = EmbeddedConfig::new(folder.path());

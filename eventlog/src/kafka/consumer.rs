@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Range,
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread::Thread,
     time::Instant,
 };
@@ -23,7 +23,8 @@ use super::{
     errors::{self, CommitFailure},
     limits,
     membership::{Membership, StartId},
-    poll::{Notice, Poller, Rebalances, watermarks},
+    poll::{Poller, watermarks},
+    rebalances::{Notice, Rebalances},
 };
 use crate::{Consumer, ConsumerEvent, LogError, Subscription, TopicPartition};
 
@@ -50,11 +51,7 @@ impl KafkaConsumer {
         let membership = Arc::<Membership>::default();
         let (notices, notice_receiver) = mpsc::channel(limits::NOTICES_MAX);
         let (records, record_receiver) = mpsc::channel(limits::RECORD_BATCHES_MAX);
-        let rebalances = Rebalances {
-            membership: membership.clone(),
-            notices: notices.clone(),
-            unannounced: Mutex::default(),
-        };
+        let rebalances = Rebalances::new(membership.clone(), notices.clone());
         let client = config.consumer(&subscription.group);
         let refused = |error: rdkafka::error::KafkaError| admin::refused(&error.to_string());
         let consumer = BaseConsumer::from_config_and_context(&client, rebalances).map_err(refused)?;

@@ -12,6 +12,7 @@ mod limits;
 mod membership;
 mod poll;
 mod producer;
+mod rebalances;
 
 pub use admin::ensure_topics;
 pub use config::KafkaConfig;

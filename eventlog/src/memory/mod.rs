@@ -5,6 +5,8 @@
 mod consumer;
 mod faults;
 mod producer;
+#[cfg(test)]
+mod tests;
 
 pub use consumer::MemoryConsumer;
 pub use faults::DeliveryFault;
