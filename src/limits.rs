@@ -34,3 +34,15 @@ pub(crate) const LOG_CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// How long one backing service may take to answer a probe of `validate --connect`.
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a stop waits for a broker of our own to hand over what it has acknowledged: its whole backlog, some hundred
+/// thousand messages, takes about this long. Devices that go on publishing all the while lose what comes after.
+pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(5);
+
+/// After this long without a message nothing is on its way: within one machine that takes a millisecond.
+pub(crate) const SETTLED_AFTER: Duration = Duration::from_millis(200);
+
+const _: () = assert!(
+    SETTLED_AFTER.as_millis() * 5 < SETTLE_MAX.as_millis(),
+    "there is time to look more than once"
+);

@@ -2,11 +2,12 @@
 //!
 //! Wiring only: settings and handles go in, running parts come out. Nothing here decides anything about events.
 
-use std::{fmt::Display, path::PathBuf};
+use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use clickhouse::{Client, error::Error as ClientError};
 use eventlog::{Log, LogConfig, LogError};
 use ingest::{IngestSettings, Ledger, Services};
+use platform::shutdown::Shutdown;
 use processors::{
     checkpoint::CheckpointStore,
     migrate::{self, Fault, Inspection, MigrateError},
@@ -122,21 +123,58 @@ fn is_absence(error: &MigrateError) -> bool {
     }
 }
 
-/// Starts the role that reads the brokers into the log.
-pub(crate) fn start_ingest(stages: &mut Stages, settings: IngestSettings, log: Log, process: &Process) {
-    let deadline = settings.drain_max + ingest::limits::DISCONNECT_MAX + limits::DRAIN_MARGIN;
+/// Starts the role that reads the brokers into the log. A broker of our own ends with this process and takes along what
+/// it has not handed over, so with one, stopping first waits until nothing more arrives.
+pub(crate) fn start_ingest(
+    stages: &mut Stages,
+    settings: IngestSettings,
+    log: Log,
+    has_own_broker: bool,
+    process: &Process,
+) {
+    let settle_max = if has_own_broker {
+        limits::SETTLE_MAX
+    } else {
+        Duration::ZERO
+    };
+    let deadline = settle_max + settings.drain_max + ingest::limits::DISCONNECT_MAX + limits::DRAIN_MARGIN;
     let (clock, health) = (process.clock.clone(), process.health.clone());
     stages.add("ingest", deadline, |shutdown| async move {
+        let (trigger, intake_shutdown) = Shutdown::new();
+        let ledger = Ledger::default();
         let services = Services {
             clock,
-            shutdown,
+            shutdown: intake_shutdown,
             health,
-            ledger: Ledger::default(),
+            ledger: ledger.clone(),
         };
-        ingest::run(settings, &log, services)
-            .await
-            .map_err(|error| role_failure("ingest", &error))
+        let stop = async {
+            shutdown.requested().await;
+            // In time or not: what is left is the broker's to lose.
+            let _ = tokio::time::timeout(settle_max, settled(&ledger)).await;
+            trigger.request();
+            std::future::pending::<()>().await;
+        };
+        let outcome = tokio::select! {
+            outcome = ingest::run(settings, &log, services) => outcome,
+            () = stop => unreachable!("it only ever asks the role to end"),
+        };
+        outcome.map_err(|error| role_failure("ingest", &error))
     });
+}
+
+/// Returns when no message has arrived for a moment.
+async fn settled(ledger: &Ledger) {
+    let received = || ledger.snapshot().values().map(|totals| totals.received).sum::<u64>();
+    let mut before = received();
+    loop {
+        tokio::time::sleep(limits::SETTLED_AFTER).await;
+        let now = received();
+        if now == before {
+            return;
+        }
+        before = now;
+    }
 }
 
 /// Starts the role that makes rows of the log.

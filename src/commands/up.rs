@@ -124,6 +124,7 @@ async fn start(
     let mut config = config.clone();
     let mut rows = Vec::new();
 
+    let has_own_broker = config.ingest.brokers.is_empty();
     let mqtt = start_broker(stages, &mut config, &mut rows).await?;
     let kafka = config.log.kafka.as_ref().map(|kafka| kafka.client.brokers.clone());
     rows.push(match &kafka {
@@ -141,7 +142,7 @@ async fn start(
         .clone()
         .unwrap_or_else(|| data_dir.checkpoints_url());
     pipeline::start_process(stages, &config, &log, &clickhouse, &checkpoints, process)?;
-    pipeline::start_ingest(stages, config.ingest, log, process);
+    pipeline::start_ingest(stages, config.ingest, log, has_own_broker, process);
 
     rows.push(("metrics", metrics.clone()));
     let mut page = StartPage::default();

@@ -1,0 +1,79 @@
+//! Every kind of bad message becomes one dead letter with its reason and its bytes, and harms no neighbour.
+
+use clickhouse::Row;
+use loadtest::poison::PoisonKind;
+use serde::Deserialize;
+
+use crate::{
+    device::{Publish, Version, publish},
+    meridian::Up,
+};
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Row, Deserialize)]
+struct Letter {
+    reason: String,
+    topic: String,
+    payload: String,
+    broker: String,
+    stage: String,
+}
+
+#[tokio::test]
+async fn every_kind_of_bad_message_is_one_dead_letter_and_its_neighbours_are_stored() {
+    let mut up = Up::start(&[]);
+    let mut expected = Vec::new();
+    for (version, mark) in [(Version::V5, 1), (Version::V311, 2)] {
+        let mut messages = Vec::new();
+        for (index, kind) in PoisonKind::ALL.into_iter().enumerate() {
+            let bad = kind.message("acme", "bad", mark);
+            expected.push(Letter {
+                reason: kind.reason().as_str().to_owned(),
+                topic: bad.topic.to_string(),
+                payload: hex(&bad.payload),
+                broker: "embedded".to_owned(),
+                stage: "ingest".to_owned(),
+            });
+            messages.push(Publish {
+                qos: u8::try_from(index % 2 + 1).unwrap(),
+                ..Publish::new(&bad.topic, bad.payload.to_vec())
+            });
+            messages.push(Publish::new(
+                &format!("telemetry/acme/good-{mark}"),
+                format!(r#"{{"seq":{index},"v":1}}"#),
+            ));
+        }
+        publish(&up.mqtt(), version, messages).await;
+    }
+    let store = up.store();
+    let kinds = PoisonKind::ALL.len() as u64;
+    store.wait_until_complete(2 * kinds).await;
+    store.wait_for("SELECT count() FROM dead_letters", 2 * kinds).await;
+    let mut found: Vec<Letter> = store
+        .rows("SELECT reason, topic, lower(hex(payload)) AS payload, broker, stage FROM dead_letters")
+        .await;
+    found.sort();
+    expected.sort();
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        // Not `assert_eq!`: one of them is 256 KiB long.
+        assert!(
+            found == expected,
+            "{} {} / {} {}",
+            found.reason,
+            found.topic,
+            expected.reason,
+            expected.topic
+        );
+    }
+    assert_eq!(store.number("SELECT uniqExact(id) FROM dead_letters").await, 2 * kinds);
+    up.stop();
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
+}

@@ -1,0 +1,93 @@
+//! The command line: help with examples, exit codes, and refusals that say what to do.
+
+use crate::meridian::{errors, meridian, text};
+
+const COMMANDS: &[&[&str]] = &[
+    &[],
+    &["up"],
+    &["ingest"],
+    &["process"],
+    &["serve"],
+    &["embedded"],
+    &["embedded", "mqtt"],
+    &["embedded", "clickhouse"],
+    &["migrate"],
+    &["validate"],
+    &["config"],
+    &["tap"],
+    &["loadtest"],
+    &["loadtest", "fleet"],
+    &["loadtest", "replay"],
+];
+
+#[test]
+fn every_command_has_help_with_an_example_and_the_common_options() {
+    for path in COMMANDS {
+        let output = meridian(&[*path, &["--help"]].concat());
+        let help = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{path:?}");
+        assert!(help.contains("Example"), "{path:?}: {help}");
+        for option in ["--config", "--log-format"] {
+            assert!(help.contains(option), "{path:?} has `{option}`");
+        }
+    }
+}
+
+#[test]
+fn usage_faults_exit_with_2() {
+    for arguments in [
+        &["nonsense"][..],
+        &["up", "--nonsense"],
+        &["up", "--http-port", "70000"],
+        &["config"],
+        &["config", "--defaults", "--effective"],
+        &["validate", "--log-format", "xml"],
+        &["loadtest", "replay", "a.csv", "--map", "nonsense"],
+        &[],
+    ] {
+        let output = meridian(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", errors(&output));
+    }
+}
+
+#[test]
+fn roles_alone_refuse_to_run_without_kafka() {
+    for role in ["ingest", "process"] {
+        let output = meridian(&[role]);
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("[kafka]") && said.contains("meridian up"), "{said}");
+    }
+    let output = meridian(&["tap"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("[kafka]"), "{}", errors(&output));
+}
+
+#[test]
+fn migrate_shows_its_sql_without_a_server() {
+    let output = meridian(&["migrate", "--dry-run"]);
+    let sql = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    for part in [
+        "-- 0001_schema_migrations",
+        "CREATE TABLE IF NOT EXISTS",
+        "measurement_log",
+        "rollups",
+    ] {
+        assert!(sql.contains(part), "`{part}` in {sql}");
+    }
+    let output = meridian(&["migrate"]);
+    assert_eq!(output.status.code(), Some(2), "there is no server to migrate");
+    assert!(errors(&output).contains("clickhouse.url"), "{}", errors(&output));
+}
+
+#[test]
+fn an_unreachable_server_is_named_with_exit_code_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = crate::meridian::command(&["migrate"], folder.path())
+        .env("MERIDIAN__CLICKHOUSE__URL", "http://127.0.0.1:9")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("http://127.0.0.1:9"), "{}", errors(&output));
+}

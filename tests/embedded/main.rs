@@ -1,0 +1,16 @@
+//! The real binary from end to end, on its embedded services: what goes in over MQTT comes out of ClickHouse.
+//!
+//! Every test starts `meridian` as a user would, with free ports and a folder of its own. Needs the ClickHouse engine
+//! library: `cargo xtask setup` fetches it.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod bad_messages;
+mod command_line;
+mod configuration;
+mod device;
+mod life;
+mod meridian;
+mod messages;
+mod replay;
+mod store;
