@@ -28,7 +28,7 @@ pub struct Sample {
 }
 
 /// Absolute values of one cell, one partition, one generation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Accumulator {
     /// Which cell.
     pub key: CellKey,
@@ -107,9 +107,8 @@ impl Accumulator {
         rows.sum.push(self.sum);
         rows.min.push(self.min);
         rows.max.push(self.max);
-        rows.bin_keys.push(self.sketch.bins().iter().map(|bin| bin.0));
-        rows.bin_counts
-            .push(self.sketch.bins().iter().map(|bin| u64::from(bin.1)));
+        rows.bin_keys.push(self.sketch.bins().map(|bin| bin.0));
+        rows.bin_counts.push(self.sketch.bins().map(|bin| u64::from(bin.1)));
         rows.device_hashes.push(self.devices.hashes().iter().copied());
     }
 }

@@ -45,75 +45,152 @@ fn ln_gamma() -> f64 {
     0.020_000_666_706_669_435
 }
 
-/// Counts by bin, keys rising. Grows by few entries at a time: most cells see few distinct values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Counts by bin.
+///
+/// Most cells see few distinct values: a short sorted list. Where values crowd, a run of counters with no gaps is found
+/// without a search. Which form a sketch has is never seen from outside.
+#[derive(Clone, Debug, Default)]
 pub struct Sketch {
-    bins: Vec<(i16, u32)>,
+    /// Keys rising; all bins that no run covers.
+    sparse: Vec<(i16, u32)>,
+    /// Counters of consecutive keys from `run_start` on; empty until there are enough bins close together.
+    run: Vec<u32>,
+    run_start: i16,
+    /// Bins of the run with a count.
+    run_bins: usize,
 }
+
+/// Bins of a list before a run is tried: below, searching is as fast.
+const SPARSE_BINS: usize = 12;
+/// Counters of a run for each bin with a count, at most: 4 bytes each, against 8 for an entry of the list.
+const RUN_SPREAD: usize = 4;
 
 impl Sketch {
     /// Counts one value by its bin.
     pub fn add(&mut self, key: i16) {
-        match self.bins.binary_search_by_key(&key, |bin| bin.0) {
-            Ok(index) => self.bins[index].1 = self.bins[index].1.saturating_add(1),
-            Err(index) => {
-                if self.bins.len() == self.bins.capacity() {
-                    self.bins.reserve_exact(growth(self.bins.len()));
-                }
-                self.bins.insert(index, (key, 1));
-                if self.bins.len() > BINS_MAX {
-                    self.merge_smallest();
-                }
-            }
+        if let Some(counter) = self.run_index(key).and_then(|index| self.run.get_mut(index)) {
+            self.run_bins += usize::from(*counter == 0);
+            *counter = counter.saturating_add(1);
+        } else {
+            self.add_sparse(key, 1);
+        }
+        if self.bin_count() > BINS_MAX {
+            self.merge_smallest();
         }
     }
 
-    /// The bins, keys rising.
+    /// The bins that have a count, keys rising.
+    pub fn bins(&self) -> impl Iterator<Item = (i16, u32)> {
+        // The list has no key within the run, so the run fits between two of its entries.
+        let (below, above) = self
+            .sparse
+            .split_at(self.sparse.partition_point(|bin| bin.0 < self.run_start));
+        let run = self.run.iter().enumerate().filter(|(_, count)| **count > 0);
+        let run = run.map(|(index, count)| (self.run_start + index as i16, *count));
+        below.iter().copied().chain(run).chain(above.iter().copied())
+    }
+
+    /// Number of bins that have a count.
     #[must_use]
-    pub fn bins(&self) -> &[(i16, u32)] {
-        &self.bins
+    pub fn bin_count(&self) -> usize {
+        self.sparse.len() + self.run_bins
     }
 
     /// From bins with rising keys.
     #[must_use]
     pub fn from_bins(bins: Vec<(i16, u32)>) -> Self {
-        Self { bins }
+        let mut sketch = Self {
+            sparse: bins,
+            ..Self::default()
+        };
+        sketch.gather_run();
+        sketch
     }
 
     /// The quantile `q` in 0..=1 of the values counted; NaN when there are none. SQL does the same over merged bins.
     #[must_use]
     pub fn quantile(&self, q: f64) -> f64 {
-        let count: u64 = self.bins.iter().map(|bin| u64::from(bin.1)).sum();
+        let count: u64 = self.bins().map(|bin| u64::from(bin.1)).sum();
         let rank = q * count.saturating_sub(1) as f64;
         let mut seen = 0u64;
-        let bin = self.bins.iter().find(|bin| {
+        let bin = self.bins().find(|bin| {
             seen += u64::from(bin.1);
             seen as f64 > rank
         });
         bin.map_or(f64::NAN, |bin| bin_value(bin.0))
     }
 
+    fn run_index(&self, key: i16) -> Option<usize> {
+        usize::try_from(i32::from(key) - i32::from(self.run_start)).ok()
+    }
+
+    fn add_sparse(&mut self, key: i16, count: u32) {
+        match self.sparse.binary_search_by_key(&key, |bin| bin.0) {
+            Ok(index) => self.sparse[index].1 = self.sparse[index].1.saturating_add(count),
+            Err(index) => {
+                if self.sparse.len() == self.sparse.capacity() {
+                    // Small steps: there are many sketches, and most stay as they are.
+                    self.sparse.reserve_exact((self.sparse.len() / 8).max(2));
+                }
+                self.sparse.insert(index, (key, count));
+                // Trying costs a pass over the bins, so only when the list has grown by a good part.
+                if self.sparse.len() >= SPARSE_BINS && self.sparse.len().is_multiple_of(SPARSE_BINS) {
+                    self.gather_run();
+                }
+            }
+        }
+    }
+
+    /// Puts the longest crowd of bins into the run.
+    fn gather_run(&mut self) {
+        let bins: Vec<(i16, u32)> = self.bins().collect();
+        let crowd = longest_crowd(&bins);
+        (self.run, self.run_bins, self.sparse) = (Vec::new(), 0, Vec::new());
+        let (Some(first), Some(last)) = (bins.get(crowd.start), bins[..crowd.end].last()) else {
+            return self.sparse = bins;
+        };
+        self.run_start = first.0;
+        self.run = vec![0; (last.0 - first.0) as usize + 1];
+        for (key, count) in &bins[crowd.clone()] {
+            self.run[(*key - self.run_start) as usize] = *count;
+        }
+        self.run_bins = crowd.len();
+        self.sparse = [&bins[..crowd.start], &bins[crowd.end..]].concat();
+    }
+
     fn merge_smallest(&mut self) {
-        let smallest = (0..self.bins.len())
-            .min_by_key(|index| self.bins[*index].0.abs())
+        let mut bins: Vec<(i16, u32)> = self.bins().collect();
+        let smallest = (0..bins.len())
+            .min_by_key(|index| bins[*index].0.abs())
             .expect("it is full");
-        let (_, count) = self.bins.remove(smallest);
-        let neighbours = [
-            smallest.checked_sub(1),
-            (smallest < self.bins.len()).then_some(smallest),
-        ];
+        let (_, count) = bins.remove(smallest);
+        let neighbours = [smallest.checked_sub(1), (smallest < bins.len()).then_some(smallest)];
         let heir = neighbours
             .into_iter()
             .flatten()
-            .min_by_key(|index| self.bins[*index].0.abs())
+            .min_by_key(|index| bins[*index].0.abs())
             .expect("many are left");
-        self.bins[heir].1 = self.bins[heir].1.saturating_add(count);
+        bins[heir].1 = bins[heir].1.saturating_add(count);
+        *self = Self::from_bins(bins);
     }
 }
 
-/// Entries to add to a full list: an eighth, at least two.
-fn growth(length: usize) -> usize {
-    (length / 8).max(2)
+/// The longest stretch of bins that is dense enough for a run, by index; empty when none has enough bins.
+fn longest_crowd(bins: &[(i16, u32)]) -> std::ops::Range<usize> {
+    let mut longest = 0..0;
+    let mut start = 0;
+    for end in 1..=bins.len() {
+        // A wide gap ends a crowd, whatever came before it.
+        if end < bins.len() && i32::from(bins[end].0) - i32::from(bins[end - 1].0) <= (RUN_SPREAD * 4) as i32 {
+            continue;
+        }
+        let spread = (i32::from(bins[end - 1].0) - i32::from(bins[start].0)) as usize + 1;
+        if end - start > longest.len() && end - start >= SPARSE_BINS && spread <= (end - start) * RUN_SPREAD {
+            longest = start..end;
+        }
+        start = end;
+    }
+    longest
 }
 
 #[cfg(test)]
@@ -148,15 +225,33 @@ mod tests {
     #[test]
     fn a_sketch_is_bounded_and_keeps_the_count() {
         let mut sketch = Sketch::default();
-        for key in -6_000..6_000 {
+        for key in -1_500..1_500 {
             sketch.add(key);
         }
-        assert_eq!(sketch.bins().len(), BINS_MAX);
-        assert_eq!(sketch.bins().iter().map(|bin| bin.1).sum::<u32>(), 12_000);
+        assert_eq!((sketch.bin_count(), sketch.bins().count()), (BINS_MAX, BINS_MAX));
+        assert_eq!(sketch.bins().map(|bin| bin.1).sum::<u32>(), 3_000);
         assert!(sketch.bins().is_sorted());
     }
 
     proptest! {
+        /// Whatever form the sketch takes on the way, and however it was made, it counts.
+        #[test]
+        fn bins_are_a_plain_count(
+            keys in proptest::collection::vec(prop_oneof![4 => 100..400i16, 1 => -300..-280i16, 1 => -12_000..12_000i16], 1..600),
+            restore_at in 0..600usize,
+        ) {
+            let mut expected = std::collections::BTreeMap::new();
+            let mut sketch = Sketch::default();
+            for (index, key) in keys.into_iter().enumerate() {
+                *expected.entry(key).or_insert(0u32) += 1;
+                sketch.add(key);
+                if index == restore_at {
+                    sketch = Sketch::from_bins(sketch.bins().collect());
+                }
+            }
+            prop_assert_eq!(sketch.bins().collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+        }
+
         #[test]
         fn quantiles_are_within_one_percent(
             mut values in proptest::collection::vec(-1e6f64..1e6, 1..400), q in 0.0f64..=1.0,

@@ -82,7 +82,7 @@ impl From<&Accumulator> for AccumulatorV1 {
             sum: accumulator.sum,
             min: accumulator.min,
             max: accumulator.max,
-            bins: accumulator.sketch.bins().to_vec(),
+            bins: accumulator.sketch.bins().collect(),
             device_hashes: accumulator.devices.hashes().to_vec(),
         }
     }
