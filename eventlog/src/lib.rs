@@ -3,6 +3,8 @@
 //! One seam, three implementations that pass one contract suite: Kafka, an embedded durable log for a single node,
 //! and memory for simulation. This crate moves bytes: it never looks into a key or a value.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the report"))]
+
 pub mod batch;
 pub mod consumer;
 pub mod embedded;
@@ -24,7 +26,9 @@ pub use group::MemberId;
 pub use kafka::KafkaConfig;
 pub use log::{Log, LogConfig};
 pub use memory::MemoryLog;
-pub use producer::{Delivery, DeliveryFailure, Header, Message, Position, Producer, ProducerLimits, SendError, Token};
+pub use producer::{
+    Deliveries, Delivery, DeliveryFailure, Header, Message, Position, Producer, ProducerLimits, SendError, Token,
+};
 pub use topic::TopicSpec;
 
 use std::{fmt, sync::Arc};

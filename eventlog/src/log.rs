@@ -1,9 +1,7 @@
 //! Opens the log that the configuration names: the one place where the three implementations are told apart.
 
-use tokio::sync::mpsc;
-
 use crate::{
-    Consumer, Delivery, EmbeddedConfig, KafkaConfig, LogError, MemoryLog, Producer, ProducerLimits, Subscription,
+    Consumer, Deliveries, EmbeddedConfig, KafkaConfig, LogError, MemoryLog, Producer, ProducerLimits, Subscription,
     TopicSpec, embedded::EmbeddedLog, kafka,
 };
 
@@ -55,10 +53,7 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError::Config`] when the client refuses its properties.
-    pub fn producer(
-        &self,
-        limits: ProducerLimits,
-    ) -> Result<(Box<dyn Producer>, mpsc::Receiver<Vec<Delivery>>), LogError> {
+    pub fn producer(&self, limits: ProducerLimits) -> Result<(Box<dyn Producer>, Deliveries), LogError> {
         match &self.implementation {
             Implementation::Kafka(config) => boxed(kafka::KafkaProducer::connect(config, limits)?),
             Implementation::Embedded(log) => boxed(log.producer(limits)),
@@ -101,10 +96,8 @@ impl From<EmbeddedLog> for Log {
     }
 }
 
-type Opened = (Box<dyn Producer>, mpsc::Receiver<Vec<Delivery>>);
-
 fn boxed<P: Producer + 'static>(
-    (producer, deliveries): (P, mpsc::Receiver<Vec<Delivery>>),
-) -> Result<Opened, LogError> {
+    (producer, deliveries): (P, Deliveries),
+) -> Result<(Box<dyn Producer>, Deliveries), LogError> {
     Ok((Box::new(producer), deliveries))
 }

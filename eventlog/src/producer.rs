@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use crate::{LogError, PartitionId};
 
@@ -83,6 +84,9 @@ pub struct Delivery {
     /// Where it lies durably, or why it may not.
     pub result: Result<Position, DeliveryFailure>,
 }
+
+/// Delivery reports of one producer, in batches, as they come.
+pub type Deliveries = mpsc::Receiver<Vec<Delivery>>;
 
 /// Why a message is not known to be durable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,7 @@
 //! What the embedded log promises beyond the contract of every log: crashes, retention, the folder.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader, Write as _},

@@ -1,5 +1,7 @@
 //! What the Kafka log promises beyond the contract of every log: outages, and properties that would break the promise.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,

@@ -1,5 +1,7 @@
 //! A reader that does not read costs bounded memory. The only test of its process, since it looks at the whole of it.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

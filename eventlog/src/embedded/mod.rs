@@ -25,10 +25,8 @@ use std::{
     thread::JoinHandle,
 };
 
-use tokio::sync::mpsc;
-
 use self::core::Core;
-use crate::{Delivery, LogError, ProducerLimits, Subscription, TopicSpec};
+use crate::{Deliveries, LogError, ProducerLimits, Subscription, TopicSpec};
 
 /// An open embedded log. Clones share it; the folder is free again when all of them, and all producers and consumers,
 /// are gone. The last one to go waits until everything accepted is durable.
@@ -90,7 +88,7 @@ impl EmbeddedLog {
 
     /// A producer with its channel of delivery reports.
     #[must_use]
-    pub fn producer(&self, limits: ProducerLimits) -> (EmbeddedProducer, mpsc::Receiver<Vec<Delivery>>) {
+    pub fn producer(&self, limits: ProducerLimits) -> (EmbeddedProducer, Deliveries) {
         let (lane, settled, deliveries) = self.log.core.queue.add_lane(limits);
         let producer = EmbeddedProducer {
             log: self.log.clone(),

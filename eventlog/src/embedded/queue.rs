@@ -14,7 +14,7 @@ use tokio::sync::{
 };
 
 use super::{chunk, limits, store::StoredOffset};
-use crate::{Delivery, LogError, Message, ProducerLimits, SendError};
+use crate::{Deliveries, Delivery, LogError, Message, ProducerLimits, SendError};
 
 /// A producer's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,7 +69,7 @@ pub(super) struct GroupLane {
 }
 
 impl Queue {
-    pub(super) fn add_lane(&self, limits: ProducerLimits) -> (LaneId, Arc<Notify>, mpsc::Receiver<Vec<Delivery>>) {
+    pub(super) fn add_lane(&self, limits: ProducerLimits) -> (LaneId, Arc<Notify>, Deliveries) {
         let (deliveries, receiver) = mpsc::channel(limits::DELIVERY_BATCHES_MAX);
         let settled = Arc::<Notify>::default();
         let lane = Lane {

@@ -23,7 +23,8 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{KafkaConfig, admin, errors, limits};
 use crate::{
-    Delivery, DeliveryFailure, LogError, Message, PartitionId, Position, Producer, ProducerLimits, SendError, Token,
+    Deliveries, Delivery, DeliveryFailure, LogError, Message, PartitionId, Position, Producer, ProducerLimits,
+    SendError, Token,
 };
 
 /// See [`crate::Log::producer`].
@@ -51,10 +52,7 @@ impl KafkaProducer {
     ///
     /// # Errors
     /// [`LogError::Config`] when librdkafka refuses a property.
-    pub fn connect(
-        config: &KafkaConfig,
-        limits: ProducerLimits,
-    ) -> Result<(Self, mpsc::Receiver<Vec<Delivery>>), LogError> {
+    pub fn connect(config: &KafkaConfig, limits: ProducerLimits) -> Result<(Self, Deliveries), LogError> {
         config.check()?;
         let reports = Reports {
             settled: Mutex::default(),

@@ -18,10 +18,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use crate::{
-    Delivery, Header, LogError, Message, PartitionId, Position, ProducerLimits, RecordBatch, RecordBatchBuilder,
+    Deliveries, Header, LogError, Message, PartitionId, Position, ProducerLimits, RecordBatch, RecordBatchBuilder,
     Subscription, TopicPartition, TopicSpec, group::Coordinator, partitioner,
 };
 use faults::Faults;
@@ -76,7 +76,7 @@ impl MemoryLog {
 
     /// A producer with its channel of delivery reports.
     #[must_use]
-    pub fn producer(&self, limits: ProducerLimits) -> (MemoryProducer, mpsc::Receiver<Vec<Delivery>>) {
+    pub fn producer(&self, limits: ProducerLimits) -> (MemoryProducer, Deliveries) {
         MemoryProducer::new(self.shared.clone(), limits)
     }
 

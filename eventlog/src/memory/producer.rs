@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::{DeliveryFault, Shared};
-use crate::{Delivery, DeliveryFailure, LogError, Message, Producer, ProducerLimits, SendError};
+use crate::{Deliveries, Delivery, DeliveryFailure, LogError, Message, Producer, ProducerLimits, SendError};
 
 /// See [`super::MemoryLog::producer`].
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct MemoryProducer {
 }
 
 impl MemoryProducer {
-    pub(super) fn new(shared: Arc<Shared>, limits: ProducerLimits) -> (Self, mpsc::Receiver<Vec<Delivery>>) {
+    pub(super) fn new(shared: Arc<Shared>, limits: ProducerLimits) -> (Self, Deliveries) {
         let (deliveries, receiver) = mpsc::channel(limits.queue_messages_max);
         let producer = Self { shared, deliveries };
         (producer, receiver)

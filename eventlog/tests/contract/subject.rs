@@ -8,11 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use eventlog::{
-    Consumer, ConsumerEvent, Delivery, EmbeddedConfig, Header, Headers, KafkaConfig, Log, LogConfig, MemoryLog,
-    Message, PartitionId, Position, Producer, ProducerLimits, SendError, Subscription, Token, TopicPartition,
-    TopicSpec, embedded::EmbeddedLog,
+    Consumer, ConsumerEvent, Deliveries, Delivery, EmbeddedConfig, Header, Headers, KafkaConfig, Log, LogConfig,
+    MemoryLog, Message, PartitionId, Position, Producer, ProducerLimits, SendError, Subscription, Token,
+    TopicPartition, TopicSpec, embedded::EmbeddedLog,
 };
-use tokio::sync::mpsc;
 
 /// Longer than anything takes on a busy machine: only a failing test waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -175,7 +174,7 @@ impl Subject {
 /// A producer with its reports.
 pub(crate) struct Sender {
     pub(crate) producer: Box<dyn Producer>,
-    pub(crate) deliveries: mpsc::Receiver<Vec<Delivery>>,
+    pub(crate) deliveries: Deliveries,
     topic: Arc<str>,
     next_token: u64,
 }
