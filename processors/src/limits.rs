@@ -16,6 +16,10 @@ pub const CHECKPOINT_STATE_BYTES_MAX: usize = 4 << 30;
 /// memory of states that are on their way.
 pub const CHECKPOINTS_IN_FLIGHT_MAX: usize = 16;
 
+/// Partitions take turns with their checkpoints in so many groups: at the usual interval of ten seconds, about one group
+/// with every flush.
+pub const CHECKPOINT_PHASES: u32 = 8;
+
 /// Batches waiting for one worker. A batch is at most 1 MiB, so this is what a worker does in some 50 ms: enough to
 /// never run dry while the runner waits for a commit.
 pub const WORKER_QUEUE_BATCHES: usize = 8;
@@ -67,6 +71,9 @@ pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// Leaving the group may take this long; the group notices by itself afterwards.
 pub const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// Pause before the log is asked again. It waits out short outages by itself, so this one is longer.
+pub const LOG_RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// A flush that is not through after this long makes the role degraded: an INSERT takes a tenth of it.
 pub const FLUSH_SLOW_AFTER: Duration = Duration::from_secs(5);

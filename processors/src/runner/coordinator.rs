@@ -3,11 +3,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use eventlog::{AssignedPartition, Consumer, ConsumerEvent, LogError, RecordBatch, TopicPartition};
-use futures::{FutureExt, StreamExt, stream};
+use eventlog::{Consumer, ConsumerEvent, LogError, RecordBatch, TopicPartition};
 use platform::{
     health::HealthReporter,
-    retry::Backoff,
     shutdown::{Shutdown, ShutdownTrigger},
 };
 use tokio::{
@@ -18,20 +16,13 @@ use tokio::{
 
 use super::{
     ProcessError, RowSink,
-    flush::{Claim, Flush, Flushed, Outcome, retry_store},
-    ownership::{Episode, Owned, Ownership},
+    flush::{Claim, Flush, Flushed, Outcome},
+    ownership::Ownership,
     pool::WorkerPool,
-    restore,
     schedule::Schedule,
-    worker::{Adoption, Beginning, CollectPlan, Command},
+    worker::{CollectPlan, Command},
 };
-use crate::{
-    checkpoint::{CheckpointStore, Found},
-    config::ProcessSettings,
-    limits,
-    metrics::{InstanceMetrics, PartitionLedger},
-    task::RestoreError,
-};
+use crate::{checkpoint::CheckpointStore, config::ProcessSettings, limits, metrics::InstanceMetrics};
 
 /// One instance at work.
 pub(crate) struct Coordinator<S: RowSink> {
@@ -61,13 +52,6 @@ enum Wake {
     Flushed(Result<Result<Flushed, ProcessError>, JoinError>),
     Log(Result<ConsumerEvent, LogError>),
     Tick,
-}
-
-/// A partition whose task is being made by its worker.
-struct Adopted {
-    topic_partition: TopicPartition,
-    first_offset: u64,
-    reply: oneshot::Receiver<Result<u64, RestoreError>>,
 }
 
 impl<S: RowSink> Coordinator<S> {
@@ -126,7 +110,7 @@ impl<S: RowSink> Coordinator<S> {
                 // The log waits out short outages by itself; this one is longer.
                 Wake::Log(Err(error @ LogError::Unavailable { .. })) => {
                     tracing::warn!(%error, "the log does not answer, trying again");
-                    sleep(Backoff::for_services().max).await;
+                    self.is_stopping_after(limits::LOG_RETRY_PAUSE).await;
                 }
                 Wake::Log(Err(error)) => return Err(ProcessError::Log(error)),
                 Wake::Tick => {}
@@ -171,149 +155,6 @@ impl<S: RowSink> Coordinator<S> {
         self.pool.pressure().add_bytes(batch.byte_count());
         self.schedule.on_records(Instant::now());
         self.pool.send(worker, Command::Apply(batch)).await
-    }
-
-    pub(super) async fn on_assigned(&mut self, assigned: Vec<AssignedPartition>) -> Result<(), ProcessError> {
-        for partition in &assigned {
-            self.release(&partition.topic_partition).await?;
-        }
-        let loads = assigned.into_iter().map(|partition| {
-            let (store, stop) = (self.store.clone(), self.shutdown.clone());
-            async move {
-                let place = partition.topic_partition.clone();
-                let found = retry_store("read checkpoint", stop, move || {
-                    let (store, topic_partition) = (store.clone(), place.clone());
-                    async move { store.latest(&topic_partition).await }.boxed()
-                });
-                let found = found.await;
-                found.map(|found| (partition, found))
-            }
-        });
-        let mut loaded = stream::iter(loads.collect::<Vec<_>>()).buffered(limits::CHECKPOINTS_IN_FLIGHT_MAX);
-        let mut adopted = Vec::new();
-        while let Some(next) = loaded.next().await {
-            let (partition, found) = next?;
-            // Stopping: nothing was begun that would have to be ended.
-            let Some(found) = found else { return Ok(()) };
-            adopted.push(self.adopt(partition, found).await?);
-        }
-        for partition in adopted {
-            self.start(partition).await?;
-        }
-        self.metrics.partitions.set(self.ownership.len() as f64);
-        Ok(())
-    }
-
-    /// Has a worker make the task of a partition.
-    async fn adopt(&mut self, partition: AssignedPartition, found: Found) -> Result<Adopted, ProcessError> {
-        self.metrics.checkpoints_damaged.increment(found.damaged_count as u64);
-        let next_number = found.next_number;
-        let beginning = restore::beginning(&partition, found)?;
-        let first_offset = match &beginning {
-            Beginning::Fresh { first_offset, .. } => *first_offset,
-            Beginning::Restored(checkpoint) => checkpoint.offset,
-        };
-        let topic_partition = partition.topic_partition;
-        let worker = self.ownership.idlest(self.pool.worker_ids());
-        self.ownership.insert(
-            topic_partition.clone(),
-            Owned {
-                worker,
-                handed_offset: first_offset,
-                durable_offset: first_offset,
-                durable_at: Instant::now(),
-                next_number,
-                episode: Episode::default(),
-                ledger: PartitionLedger::new(&topic_partition),
-            },
-        );
-        let adoption = Box::new(Adoption {
-            topic_partition: topic_partition.clone(),
-            beginning,
-            parameters: self.settings.parameters.clone(),
-            high: partition.high,
-        });
-        let (answer, reply) = oneshot::channel();
-        let command = Command::Adopt {
-            adoption,
-            reply: answer,
-        };
-        self.pool.send(worker, command).await?;
-        Ok(Adopted {
-            topic_partition,
-            first_offset,
-            reply,
-        })
-    }
-
-    /// Begins to read a partition once its task is there.
-    async fn start(&mut self, adopted: Adopted) -> Result<(), ProcessError> {
-        let Adopted {
-            topic_partition,
-            first_offset,
-            reply,
-        } = adopted;
-        let made = reply.await.map_err(|_| ProcessError::WorkerLost)?;
-        let next_offset = made.map_err(|source| ProcessError::Restore {
-            topic_partition: topic_partition.clone(),
-            source,
-        })?;
-        debug_assert_eq!(
-            next_offset, first_offset,
-            "the frame of a checkpoint tells the state's offset"
-        );
-        let mut delays = Backoff::for_services().delays(rand::make_rng::<rand::rngs::StdRng>());
-        loop {
-            let pause = match self.consumer.start(&topic_partition, first_offset).await {
-                Ok(()) => {
-                    tracing::info!(partition = %topic_partition, offset = first_offset, "processing a partition");
-                    return Ok(());
-                }
-                Err(LogError::Fenced { .. }) => return self.release(&topic_partition).await,
-                Err(error @ LogError::Unavailable { .. }) => {
-                    tracing::warn!(partition = %topic_partition, %error, "cannot begin to read, trying again");
-                    delays.next().expect("delays have no end")
-                }
-                Err(error) => return Err(ProcessError::from_start(&topic_partition, error)),
-            };
-            tokio::select! {
-                () = self.shutdown.requested() => return Ok(()),
-                () = sleep(pause) => {}
-            }
-        }
-    }
-
-    /// Another owner wrote the checkpoint that we were about to write. What we hold is dropped at once; if the
-    /// partition is ours after all (the other one is late to learn that it is not), we go on from what was written.
-    async fn reclaim(&mut self, topic_partition: TopicPartition) -> Result<(), ProcessError> {
-        self.metrics.checkpoints_fenced.increment(1);
-        tracing::warn!(partition = %topic_partition, "another owner of the partition is ahead: its state is dropped here");
-        self.release(&topic_partition).await?;
-        let bounds = match self.consumer.bounds(&topic_partition).await {
-            Ok(bounds) => bounds,
-            // Assigned anew sooner or later, by whoever reads its log then.
-            Err(LogError::Fenced { .. }) => return Ok(()),
-            Err(error) => return Err(ProcessError::Log(error)),
-        };
-        let assigned = AssignedPartition {
-            topic_partition,
-            committed: None,
-            low: bounds.start,
-            high: bounds.end,
-        };
-        self.on_assigned(vec![assigned]).await
-    }
-
-    /// Drops a partition's task with everything that was not collected.
-    pub(super) async fn release(&mut self, topic_partition: &TopicPartition) -> Result<(), ProcessError> {
-        let Some(owned) = self.ownership.remove(topic_partition) else {
-            return Ok(());
-        };
-        self.uncommitted.remove(topic_partition);
-        owned.ledger.abandon();
-        self.metrics.partitions.set(self.ownership.len() as f64);
-        let command = Command::Release(topic_partition.clone());
-        self.pool.send(owned.worker, command).await
     }
 
     async fn begin_due_flush(&mut self) -> Result<(), ProcessError> {

@@ -20,8 +20,7 @@ impl<S: RowSink> Coordinator<S> {
             let plan = CollectPlan {
                 checkpoints: unsaved.intersection(&only).cloned().collect(),
                 only: Some(only),
-                everything: true,
-                levels: 0,
+                ..CollectPlan::default()
             };
             let is_saved = self.flush_until(deadline, plan).await?;
             if !is_saved {
@@ -59,10 +58,8 @@ impl<S: RowSink> Coordinator<S> {
     async fn drain(&mut self, max: Duration) -> Result<(), ProcessError> {
         let deadline = Instant::now() + max;
         let plan = CollectPlan {
-            only: None,
-            everything: true,
-            levels: 0,
             checkpoints: self.ownership.unsaved(Instant::now()),
+            ..CollectPlan::default()
         };
         if self.flush_until(deadline, plan).await? {
             tracing::info!("everything consumed is inserted, checkpointed and committed");

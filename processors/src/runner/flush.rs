@@ -162,7 +162,12 @@ pub(super) fn retry_store<T: Send + 'static>(
 ) -> BoxFuture<'static, Result<Option<T>, ProcessError>> {
     async move {
         let mut delays = Backoff::for_services().delays(rand::make_rng::<rand::rngs::StdRng>());
-        match retry_forever(what, &stop, &mut delays, move || operation()).await {
+        #[allow(
+            clippy::redundant_closure,
+            reason = "a closure is an `AsyncFnMut`; what is only known to be `FnMut` is not"
+        )]
+        let answer = retry_forever(what, &stop, &mut delays, move || operation()).await;
+        match answer {
             Ok(value) => Ok(Some(value)),
             Err(RetryEnd::Refused(error)) => Err(ProcessError::Checkpoint(error)),
             Err(RetryEnd::Shutdown(_)) => Ok(None),

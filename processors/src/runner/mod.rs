@@ -18,6 +18,7 @@ mod ownership;
 mod pool;
 mod restore;
 mod schedule;
+mod takeover;
 mod worker;
 
 #[cfg(test)]

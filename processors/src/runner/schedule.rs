@@ -69,7 +69,8 @@ impl Schedule {
         if !is_pressed && since_flush < limits::FLUSH_GAP_MIN.min(self.flush_interval) {
             return None;
         }
-        let is_idle = now - self.record_at >= limits::IDLE_AFTER;
+        // Under pressure nothing new comes because nothing is read.
+        let is_idle = !is_pressed && now - self.record_at >= limits::IDLE_AFTER;
         let checkpoint_age = if is_idle {
             self.checkpoint_interval.min(limits::IDLE_CHECKPOINT_AGE)
         } else {

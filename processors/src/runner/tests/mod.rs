@@ -2,7 +2,10 @@
 //! the order of things.
 
 mod crashes;
+mod doubles;
+mod feed;
 mod handover;
 mod ordering;
 mod outages;
+mod tables;
 mod world;

@@ -1,0 +1,193 @@
+//! Taking partitions over: from the newest checkpoint, or from the first record; and dropping them.
+
+use std::time::Duration;
+
+use eventlog::{AssignedPartition, LogError, TopicPartition};
+use futures::{FutureExt, StreamExt, stream};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Coordinator, ProcessError, RowSink,
+    flush::retry_store,
+    ownership::{Episode, Owned},
+    restore,
+    worker::{Adoption, Beginning, Command},
+};
+use crate::{checkpoint::Found, limits, metrics::PartitionLedger, task::RestoreError};
+
+/// A partition whose task is being made by its worker.
+struct Adopted {
+    topic_partition: TopicPartition,
+    first_offset: u64,
+    reply: oneshot::Receiver<Result<u64, RestoreError>>,
+}
+
+impl<S: RowSink> Coordinator<S> {
+    pub(super) async fn on_assigned(&mut self, assigned: Vec<AssignedPartition>) -> Result<(), ProcessError> {
+        for partition in &assigned {
+            self.release(&partition.topic_partition).await?;
+        }
+        let loads = assigned.into_iter().map(|partition| {
+            let (store, stop) = (self.store.clone(), self.shutdown.clone());
+            async move {
+                let place = partition.topic_partition.clone();
+                let found = retry_store("read checkpoint", stop, move || {
+                    let (store, topic_partition) = (store.clone(), place.clone());
+                    async move { store.latest(&topic_partition).await }.boxed()
+                });
+                let found = found.await;
+                found.map(|found| (partition, found))
+            }
+        });
+        let mut loaded = stream::iter(loads.collect::<Vec<_>>()).buffered(limits::CHECKPOINTS_IN_FLIGHT_MAX);
+        let mut adopted = Vec::new();
+        while let Some(next) = loaded.next().await {
+            let (partition, found) = next?;
+            // Stopping: nothing was begun that would have to be ended.
+            let Some(found) = found else { return Ok(()) };
+            adopted.push(self.adopt(partition, found).await?);
+        }
+        for partition in adopted {
+            self.start(partition).await?;
+        }
+        self.metrics.partitions.set(self.ownership.len() as f64);
+        Ok(())
+    }
+
+    /// Has a worker make the task of a partition.
+    async fn adopt(&mut self, partition: AssignedPartition, found: Found) -> Result<Adopted, ProcessError> {
+        self.metrics.checkpoints_damaged.increment(found.damaged_count as u64);
+        let next_number = found.next_number;
+        let beginning = restore::beginning(&partition, found)?;
+        let first_offset = match &beginning {
+            Beginning::Fresh { first_offset, .. } => *first_offset,
+            Beginning::Restored(checkpoint) => checkpoint.offset,
+        };
+        let topic_partition = partition.topic_partition;
+        let worker = self.ownership.idlest(self.pool.worker_ids());
+        self.ownership.insert(
+            topic_partition.clone(),
+            Owned {
+                worker,
+                handed_offset: first_offset,
+                durable_offset: first_offset,
+                durable_at: self.first_durable_at(&topic_partition),
+                next_number,
+                episode: Episode::default(),
+                ledger: PartitionLedger::new(&topic_partition),
+            },
+        );
+        let adoption = Box::new(Adoption {
+            topic_partition: topic_partition.clone(),
+            beginning,
+            parameters: self.settings.parameters.clone(),
+            high: partition.high,
+        });
+        let (answer, reply) = oneshot::channel();
+        let command = Command::Adopt {
+            adoption,
+            reply: answer,
+        };
+        self.pool.send(worker, command).await?;
+        Ok(Adopted {
+            topic_partition,
+            first_offset,
+            reply,
+        })
+    }
+
+    /// When the first checkpoint of our own counts from: partitions take turns, so that not all states are encoded, and
+    /// all snapshots written, in one flush.
+    fn first_durable_at(&self, topic_partition: &TopicPartition) -> Instant {
+        let phase = u32::from(topic_partition.partition.0) % limits::CHECKPOINT_PHASES;
+        let headstart = self.settings.checkpoint_interval * phase / limits::CHECKPOINT_PHASES;
+        let now = Instant::now();
+        now.checked_sub(headstart).unwrap_or(now)
+    }
+
+    /// Begins to read a partition once its task is there.
+    async fn start(&mut self, adopted: Adopted) -> Result<(), ProcessError> {
+        let Adopted {
+            topic_partition,
+            first_offset,
+            reply,
+        } = adopted;
+        let made = reply.await.map_err(|_| ProcessError::WorkerLost)?;
+        let next_offset = made.map_err(|source| ProcessError::Restore {
+            topic_partition: topic_partition.clone(),
+            source,
+        })?;
+        debug_assert_eq!(
+            next_offset, first_offset,
+            "the frame of a checkpoint tells the state's offset"
+        );
+        loop {
+            match self.consumer.start(&topic_partition, first_offset).await {
+                Ok(()) => {
+                    tracing::info!(partition = %topic_partition, offset = first_offset, "processing a partition");
+                    return Ok(());
+                }
+                Err(LogError::Fenced { .. }) => return self.release(&topic_partition).await,
+                Err(error @ LogError::Unavailable { .. }) => {
+                    tracing::warn!(partition = %topic_partition, %error, "cannot begin to read, trying again");
+                }
+                Err(error) => return Err(ProcessError::from_start(&topic_partition, error)),
+            }
+            if self.is_stopping_after(limits::LOG_RETRY_PAUSE).await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Another owner wrote the checkpoint that we were about to write. What we hold is dropped at once; if the
+    /// partition is ours after all (the other one is late to learn that it is not), we go on from what was written.
+    pub(super) async fn reclaim(&mut self, topic_partition: TopicPartition) -> Result<(), ProcessError> {
+        self.metrics.checkpoints_fenced.increment(1);
+        tracing::warn!(partition = %topic_partition, "another owner of the partition is ahead: its state is dropped here");
+        self.release(&topic_partition).await?;
+        let bounds = loop {
+            match self.consumer.bounds(&topic_partition).await {
+                Ok(bounds) => break bounds,
+                // Assigned anew sooner or later, to whoever reads its log then.
+                Err(LogError::Fenced { .. }) => return Ok(()),
+                Err(error @ LogError::Unavailable { .. }) => {
+                    tracing::warn!(partition = %topic_partition, %error, "cannot ask for the bounds of the log, trying again");
+                }
+                Err(error) => return Err(ProcessError::Log(error)),
+            }
+            if self.is_stopping_after(limits::LOG_RETRY_PAUSE).await {
+                return Ok(());
+            }
+        };
+        let assigned = AssignedPartition {
+            topic_partition,
+            committed: None,
+            low: bounds.start,
+            high: bounds.end,
+        };
+        self.on_assigned(vec![assigned]).await
+    }
+
+    /// Drops a partition's task with everything that was not collected.
+    pub(super) async fn release(&mut self, topic_partition: &TopicPartition) -> Result<(), ProcessError> {
+        let Some(owned) = self.ownership.remove(topic_partition) else {
+            return Ok(());
+        };
+        self.uncommitted.remove(topic_partition);
+        owned.ledger.abandon();
+        self.metrics.partitions.set(self.ownership.len() as f64);
+        let command = Command::Release(topic_partition.clone());
+        self.pool.send(owned.worker, command).await
+    }
+
+    /// Waits; true when shutdown is requested meanwhile.
+    pub(super) async fn is_stopping_after(&mut self, pause: Duration) -> bool {
+        tokio::select! {
+            () = self.shutdown.requested() => true,
+            () = sleep(pause) => false,
+        }
+    }
+}
