@@ -236,7 +236,7 @@ impl BrokerSettings {
             fault("receive_maximum", "is 0: the broker could send nothing");
         }
         if !(limits::KEEP_ALIVE_MIN..=limits::KEEP_ALIVE_MAX).contains(&self.keep_alive) {
-            fault("keep_alive", "is not between 1s and 18h");
+            fault("keep_alive", "is not between 5s and 18h");
         }
         if self.password.is_some() && self.username.is_none() {
             fault("password", "is given without `username`");

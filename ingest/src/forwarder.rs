@@ -82,11 +82,10 @@ impl Forwarder {
         if let Some(fault) = self.window.fault() {
             return Err(fault_error(fault));
         }
-        let counts = self.window.counts();
-        self.counts.publish(counts);
         let window = &self.window;
+        self.counts.publish(window.counts());
         self.occupancy.publish(
-            counts.released(),
+            window.durable_count(),
             window.released_bytes(),
             window.released_record_bytes(),
         );

@@ -71,8 +71,8 @@ pub const REQUEST_MARGIN: usize = 64;
 /// Default for `keep_alive`: a dead connection is found within a minute, at the price of one small packet.
 pub const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(30);
 
-/// MQTT counts in seconds.
-pub const KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);
+/// The client library takes no less, and a shorter one finds nothing that a person could act on.
+pub const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
 
 /// Largest keep-alive that MQTT can express.
 pub const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);

@@ -184,7 +184,7 @@ impl Reader {
     ) -> Result<(), SourceError> {
         loop {
             if !signs.stopping.load(Relaxed) {
-                self.hold(link.owes_acks()).await?;
+                self.hold().await?;
             }
             let event = link.next().await?;
             signs.heard.store(true, Relaxed);
@@ -203,7 +203,13 @@ impl Reader {
                     self.session.subscribed();
                     self.health.ready();
                 }
-                SourceEvent::Disconnecting => return Ok(()),
+                SourceEvent::Disconnecting => {
+                    // Closing while something is unread would reset the connection, and take our last
+                    // acknowledgements with it: the broker closes first.
+                    let closed = async { while link.next().await.is_ok() {} };
+                    let _ = timeout(limits::DISCONNECT_MAX, closed).await;
+                    return Ok(());
+                }
                 SourceEvent::Other => {}
             }
         }
@@ -234,11 +240,9 @@ impl Reader {
     }
 
     /// Waits while the window is full, but never so long that the connection would suffer.
-    async fn hold(&self, owes_acks: bool) -> Result<(), SourceError> {
+    async fn hold(&self) -> Result<(), SourceError> {
         match self.pressure() {
             Pressure::Open => {}
-            // What frees the broker's hands has to be written, and that happens only while reading.
-            Pressure::Slow if owes_acks => {}
             Pressure::Slow => {
                 let room = async {
                     while self.pressure() != Pressure::Open {

@@ -212,6 +212,13 @@ impl Window {
         &self.counts
     }
 
+    /// Messages that the log has as a whole. Those that wait for their acknowledgement to be handed over are among
+    /// them: they cost next to nothing, and packet identifiers bound them to 65,535.
+    #[must_use]
+    pub fn durable_count(&self) -> u64 {
+        self.first_entry
+    }
+
     /// Bytes of messages that left the window, as counted by [`Received::cost_bytes`].
     #[must_use]
     pub fn released_bytes(&self) -> u64 {

@@ -11,8 +11,8 @@ use crate::{
     message::{AckSink, Publish},
 };
 
-mod acks;
 pub mod address;
+mod lifeline;
 mod rumqttc_v4;
 mod rumqttc_v5;
 mod tls;
@@ -46,9 +46,6 @@ pub trait Link: Send {
     /// # Errors
     /// The connection is broken for good.
     fn next(&mut self) -> impl Future<Output = Result<SourceEvent, SourceError>> + Send;
-
-    /// True while acknowledgements that were handed over have not been written to the connection.
-    fn owes_acks(&self) -> bool;
 
     /// Messages that were read before the connection broke and that nobody will send again (QoS 0).
     fn leftovers(&mut self) -> Vec<Publish>;

@@ -11,7 +11,7 @@ use rumqttc::{
 
 use super::{
     Link, PublishSource, Recipe, SetupError, SourceError, SourceEvent,
-    acks::{OwedAcks, OwedAcksHandle},
+    lifeline::{Lifeline, LifelineEnd},
     refused,
 };
 use crate::{
@@ -27,12 +27,12 @@ pub struct SourceV4(Recipe);
 pub struct LinkV4 {
     client: AsyncClient,
     event_loop: EventLoop,
-    owed: OwedAcks,
+    lifeline: Lifeline,
 }
 
 struct AcksV4 {
     client: AsyncClient,
-    owed: OwedAcksHandle,
+    lifeline: LifelineEnd,
 }
 
 impl SourceV4 {
@@ -75,7 +75,7 @@ impl PublishSource for SourceV4 {
         LinkV4 {
             client,
             event_loop,
-            owed: OwedAcks::default(),
+            lifeline: Lifeline::default(),
         }
     }
 }
@@ -84,7 +84,7 @@ impl Link for LinkV4 {
     fn acks(&self) -> Box<dyn AckSink> {
         Box::new(AcksV4 {
             client: self.client.clone(),
-            owed: self.owed.handle(),
+            lifeline: self.lifeline.end(),
         })
     }
 
@@ -96,10 +96,6 @@ impl Link for LinkV4 {
         subscribed.map_err(|error| SourceError::new(error.to_string()))
     }
 
-    fn owes_acks(&self) -> bool {
-        self.owed.any()
-    }
-
     async fn next(&mut self) -> Result<SourceEvent, SourceError> {
         match self.event_loop.poll().await {
             Ok(Event::Incoming(Incoming::Publish(publish))) => Ok(SourceEvent::Publish(translate(publish))),
@@ -107,10 +103,6 @@ impl Link for LinkV4 {
                 session_present: greeting.session_present,
             }),
             Ok(Event::Incoming(Incoming::SubAck(answer))) => check_granted(&answer.return_codes),
-            Ok(Event::Outgoing(Outgoing::PubAck(_) | Outgoing::PubRec(_))) => {
-                self.owed.sent();
-                Ok(SourceEvent::Other)
-            }
             Ok(Event::Outgoing(Outgoing::Disconnect)) => Ok(SourceEvent::Disconnecting),
             Ok(_) => Ok(SourceEvent::Other),
             Err(error) => Err(SourceError::new(error.to_string())),
@@ -168,12 +160,10 @@ impl AckSink for AcksV4 {
             pkid: ack.packet_id,
             payload: Bytes::new(),
         };
-        self.owed.after(self.client.try_ack(&publish).is_ok())?;
-        self.owed.added();
-        Ok(())
+        self.client.try_ack(&publish).map_err(|_| self.lifeline.failure())
     }
 
     fn try_disconnect(&self) -> Result<(), AckFailure> {
-        self.owed.after(self.client.try_disconnect().is_ok())
+        self.client.try_disconnect().map_err(|_| self.lifeline.failure())
     }
 }

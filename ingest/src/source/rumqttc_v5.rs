@@ -15,7 +15,7 @@ use rumqttc::v5::{
 
 use super::{
     Link, PublishSource, Recipe, SetupError, SourceError, SourceEvent,
-    acks::{OwedAcks, OwedAcksHandle},
+    lifeline::{Lifeline, LifelineEnd},
     refused,
 };
 use crate::{
@@ -31,12 +31,12 @@ pub struct SourceV5(Recipe);
 pub struct LinkV5 {
     client: AsyncClient,
     event_loop: EventLoop,
-    owed: OwedAcks,
+    lifeline: Lifeline,
 }
 
 struct AcksV5 {
     client: AsyncClient,
-    owed: OwedAcksHandle,
+    lifeline: LifelineEnd,
 }
 
 impl SourceV5 {
@@ -86,7 +86,7 @@ impl PublishSource for SourceV5 {
         LinkV5 {
             client,
             event_loop,
-            owed: OwedAcks::default(),
+            lifeline: Lifeline::default(),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Link for LinkV5 {
     fn acks(&self) -> Box<dyn AckSink> {
         Box::new(AcksV5 {
             client: self.client.clone(),
-            owed: self.owed.handle(),
+            lifeline: self.lifeline.end(),
         })
     }
 
@@ -113,10 +113,6 @@ impl Link for LinkV5 {
         subscribed.map_err(|error| SourceError::new(error.to_string()))
     }
 
-    fn owes_acks(&self) -> bool {
-        self.owed.any()
-    }
-
     async fn next(&mut self) -> Result<SourceEvent, SourceError> {
         match self.event_loop.poll().await {
             Ok(Event::Incoming(Incoming::Publish(publish))) => Ok(SourceEvent::Publish(translate(publish))),
@@ -124,10 +120,6 @@ impl Link for LinkV5 {
                 session_present: greeting.session_present,
             }),
             Ok(Event::Incoming(Incoming::SubAck(answer))) => check_granted(&answer.return_codes),
-            Ok(Event::Outgoing(Outgoing::PubAck(_) | Outgoing::PubRec(_))) => {
-                self.owed.sent();
-                Ok(SourceEvent::Other)
-            }
             Ok(Event::Outgoing(Outgoing::Disconnect)) => Ok(SourceEvent::Disconnecting),
             Ok(_) => Ok(SourceEvent::Other),
             Err(error) => Err(SourceError::new(error.to_string())),
@@ -186,12 +178,10 @@ impl AckSink for AcksV5 {
             payload: Bytes::new(),
             properties: None,
         };
-        self.owed.after(self.client.try_ack(&publish).is_ok())?;
-        self.owed.added();
-        Ok(())
+        self.client.try_ack(&publish).map_err(|_| self.lifeline.failure())
     }
 
     fn try_disconnect(&self) -> Result<(), AckFailure> {
-        self.owed.after(self.client.try_disconnect().is_ok())
+        self.client.try_disconnect().map_err(|_| self.lifeline.failure())
     }
 }

@@ -10,39 +10,39 @@ use tokio::{
 
 use crate::running::PATIENCE;
 
-pub const PUBACK: u8 = 4;
-pub const SUBSCRIBE: u8 = 8;
-pub const DISCONNECT: u8 = 14;
+pub(crate) const PUBACK: u8 = 4;
+pub(crate) const SUBSCRIBE: u8 = 8;
+pub(crate) const DISCONNECT: u8 = 14;
 const CONNECT: u8 = 1;
 const PINGREQ: u8 = 12;
 
-pub struct FakeBroker {
+pub(crate) struct FakeBroker {
     listener: TcpListener,
 }
 
-pub struct FakeConnection {
-    pub stream: TcpStream,
+pub(crate) struct FakeConnection {
+    pub(crate) stream: TcpStream,
 }
 
 /// Kind (the upper four bits of the first byte) and what follows the length.
 #[derive(Debug)]
-pub struct Packet {
-    pub kind: u8,
-    pub body: Vec<u8>,
+pub(crate) struct Packet {
+    pub(crate) kind: u8,
+    pub(crate) body: Vec<u8>,
 }
 
 impl FakeBroker {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { listener }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("mqtt://{}", self.listener.local_addr().unwrap())
     }
 
     /// Takes the next connection and greets it.
-    pub async fn accept(&self, session_present: bool) -> FakeConnection {
+    pub(crate) async fn accept(&self, session_present: bool) -> FakeConnection {
         let (stream, _) = timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap();
         let mut connection = FakeConnection { stream };
         assert_eq!(connection.next().await.unwrap().kind, CONNECT);
@@ -51,37 +51,37 @@ impl FakeBroker {
     }
 
     /// Takes the next connection and grants its subscription.
-    pub async fn accept_subscribed(&self, session_present: bool) -> FakeConnection {
+    pub(crate) async fn accept_subscribed(&self, session_present: bool) -> FakeConnection {
         let mut connection = self.accept(session_present).await;
         connection.grant(1).await;
         connection
     }
 
     /// True when nobody connects for that long.
-    pub async fn is_left_alone(&self, for_long: Duration) -> bool {
+    pub(crate) async fn is_left_alone(&self, for_long: Duration) -> bool {
         timeout(for_long, self.listener.accept()).await.is_err()
     }
 }
 
 impl FakeConnection {
-    pub async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Answers the subscription with this code: 0 to 2 grant a QoS, from 128 on it is refused.
-    pub async fn grant(&mut self, code: u8) {
+    pub(crate) async fn grant(&mut self, code: u8) {
         let subscribe = self.next().await.unwrap();
         assert_eq!(subscribe.kind, SUBSCRIBE);
         self.write(&[0x90, 4, subscribe.body[0], subscribe.body[1], 0, code])
             .await;
     }
 
-    pub async fn publish(&mut self, packet_id: u16, topic: &[u8], payload: &[u8]) {
+    pub(crate) async fn publish(&mut self, packet_id: u16, topic: &[u8], payload: &[u8]) {
         self.write(&publish(packet_id, topic, payload)).await;
     }
 
     /// The next packet, or None at the end of the connection. Answers pings itself.
-    pub async fn next(&mut self) -> Option<Packet> {
+    pub(crate) async fn next(&mut self) -> Option<Packet> {
         loop {
             let packet = timeout(PATIENCE, read_packet(&mut self.stream)).await.unwrap()?;
             if packet.kind != PINGREQ {
@@ -92,7 +92,7 @@ impl FakeConnection {
     }
 
     /// The packet ids of the next acknowledgements.
-    pub async fn acks(&mut self, count: usize) -> Vec<u16> {
+    pub(crate) async fn acks(&mut self, count: usize) -> Vec<u16> {
         let mut ids = Vec::new();
         while ids.len() < count {
             let packet = self
@@ -106,7 +106,7 @@ impl FakeConnection {
     }
 
     /// Panics when anything comes within that time.
-    pub async fn stays_quiet(&mut self, for_long: Duration) {
+    pub(crate) async fn stays_quiet(&mut self, for_long: Duration) {
         if let Ok(packet) = timeout(for_long, self.next()).await {
             panic!("came too early: {packet:?}");
         }
@@ -114,7 +114,7 @@ impl FakeConnection {
 }
 
 /// A publish at QoS 1, or at QoS 0 for packet id 0.
-pub fn publish(packet_id: u16, topic: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn publish(packet_id: u16, topic: &[u8], payload: &[u8]) -> Vec<u8> {
     let qos_1 = packet_id != 0;
     let mut length = 2 + topic.len() + usize::from(qos_1) * 2 + 1 + payload.len();
     let mut bytes = vec![if qos_1 { 0x32 } else { 0x30 }];

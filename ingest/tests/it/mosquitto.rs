@@ -15,7 +15,7 @@ use crate::{
 fn broker(mosquitto: &Mosquitto, protocol: Protocol) -> BrokerSettings {
     let mut broker = BrokerSettings::new("edge", &mosquitto.url());
     broker.protocol = protocol;
-    broker.keep_alive = Duration::from_secs(2);
+    broker.keep_alive = Duration::from_secs(5);
     broker
 }
 
@@ -157,11 +157,10 @@ async fn a_broker_that_restarts_delivers_what_it_kept() {
         .await;
     mosquitto.restart();
     publish_all(&mosquitto.url(), events(1_000..2_000)).await;
-    let totals = running
-        .until("the second thousand", |totals| totals.acknowledged >= 2_000)
-        .await;
+    // What the broker had not heard acknowledged when it stopped comes twice; nothing is missing.
+    running.until("all of it", |_| stored_events(&log).len() == 2_000).await;
+    let totals = running.until("all released", |totals| totals.in_flight == 0).await;
     assert_eq!((totals.connections, totals.session_gaps), (2, 0));
-    assert_eq!(stored_events(&log).len(), 2_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,8 +212,10 @@ async fn while_the_log_is_down_nothing_is_acknowledged_and_all_comes_after() {
     assert_eq!((down.acknowledged, down.dead_lettered, down.events), (0, 0, 0));
     assert!(down.in_flight <= 5_000, "{down:?}");
     log.set_unavailable(false);
-    running.until("all of it", |totals| totals.acknowledged >= 20_000).await;
-    assert_eq!(stored_events(&log).len(), 20_000);
+    running
+        .until("all of it", |_| stored_events(&log).len() == 20_000)
+        .await;
+    running.until("all released", |totals| totals.in_flight == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,12 +11,12 @@ use tokio::time::timeout;
 use crate::running::PATIENCE;
 
 /// Publishes all of it at QoS 1 and returns when the broker has acknowledged every message.
-pub async fn publish_all(url: &str, messages: impl IntoIterator<Item = (String, Vec<u8>)>) {
+pub(crate) async fn publish_all(url: &str, messages: impl IntoIterator<Item = (String, Vec<u8>)>) {
     publish_all_at(url, QoS::AtLeastOnce, messages).await;
 }
 
 /// The same at any QoS.
-pub async fn publish_all_at(url: &str, qos: QoS, messages: impl IntoIterator<Item = (String, Vec<u8>)>) {
+pub(crate) async fn publish_all_at(url: &str, qos: QoS, messages: impl IntoIterator<Item = (String, Vec<u8>)>) {
     let (host, port) = url.strip_prefix("mqtt://").unwrap().rsplit_once(':').unwrap();
     let mut options = MqttOptions::new("device", host, port.parse().unwrap());
     options
@@ -53,7 +53,7 @@ pub async fn publish_all_at(url: &str, qos: QoS, messages: impl IntoIterator<Ite
 }
 
 /// Numbered events of some devices.
-pub fn events(range: std::ops::Range<u64>) -> impl Iterator<Item = (String, Vec<u8>)> {
+pub(crate) fn events(range: std::ops::Range<u64>) -> impl Iterator<Item = (String, Vec<u8>)> {
     range.map(|seq| {
         let device = seq % 10;
         (

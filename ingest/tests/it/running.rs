@@ -24,17 +24,17 @@ use tokio::task::JoinHandle;
 
 const PARTITIONS: u16 = 4;
 /// Generous, since tests share a busy machine; a passing test never waits this long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A log in memory with the topics of the product.
-pub fn memory_log() -> MemoryLog {
+pub(crate) fn memory_log() -> MemoryLog {
     let log = MemoryLog::new();
     let topics = [EVENTS_TOPIC, DEAD_LETTERS_TOPIC].map(|name| TopicSpec::new(name, PARTITIONS));
     log.ensure_topics(&topics).unwrap();
     log
 }
 
-pub fn settings(broker: BrokerSettings) -> IngestSettings {
+pub(crate) fn settings(broker: BrokerSettings) -> IngestSettings {
     let route = Route {
         filter: Filter("telemetry/#".into()),
         topic: TopicPattern::parse("telemetry/{tenant}/{device}").unwrap(),
@@ -44,15 +44,15 @@ pub fn settings(broker: BrokerSettings) -> IngestSettings {
 }
 
 /// A running ingest; aborted when dropped, as a crash would.
-pub struct Running {
-    pub ledger: Ledger,
-    pub health: Health,
+pub(crate) struct Running {
+    pub(crate) ledger: Ledger,
+    pub(crate) health: Health,
     trigger: ShutdownTrigger,
     task: JoinHandle<Result<(), IngestError>>,
 }
 
 impl Running {
-    pub fn start(settings: IngestSettings, log: &MemoryLog) -> Self {
+    pub(crate) fn start(settings: IngestSettings, log: &MemoryLog) -> Self {
         let (trigger, shutdown) = Shutdown::new();
         let clock = Arc::new(SystemClock::new());
         let services = Services {
@@ -73,12 +73,12 @@ impl Running {
     }
 
     /// The only broker's totals.
-    pub fn totals(&self) -> BrokerTotals {
+    pub(crate) fn totals(&self) -> BrokerTotals {
         self.ledger.snapshot().into_values().next().unwrap_or_default()
     }
 
     /// Waits until the totals are as wanted.
-    pub async fn until(&self, what: &str, wanted: impl Fn(&BrokerTotals) -> bool) -> BrokerTotals {
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&BrokerTotals) -> bool) -> BrokerTotals {
         let started = Instant::now();
         loop {
             let totals = self.totals();
@@ -86,12 +86,16 @@ impl Running {
                 return totals;
             }
             assert!(!self.task.is_finished(), "ingest ended while waiting for {what}");
-            assert!(started.elapsed() < PATIENCE, "waited in vain for {what}: {totals:?}");
+            let health = self.health.report().to_json();
+            assert!(
+                started.elapsed() < PATIENCE,
+                "waited in vain for {what}: {totals:?} {health}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    pub async fn until_ready(&self) {
+    pub(crate) async fn until_ready(&self) {
         let started = Instant::now();
         while !(self.health.report().is_ready() && self.totals().connections > 0) {
             assert!(
@@ -104,25 +108,25 @@ impl Running {
     }
 
     /// Shuts down in good order.
-    pub async fn stop(self) -> Result<(), IngestError> {
+    pub(crate) async fn stop(self) -> Result<(), IngestError> {
         self.trigger.request();
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap()
     }
 
     /// Waits for it to end by itself.
-    pub async fn ended(self) -> Result<(), IngestError> {
+    pub(crate) async fn ended(self) -> Result<(), IngestError> {
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap()
     }
 
     /// Ends it at once, as a crash would.
-    pub async fn crash(self) {
+    pub(crate) async fn crash(self) {
         self.task.abort();
         let _ = self.task.await;
     }
 }
 
 /// How often each `seq` of each device lies in the log.
-pub fn stored_events(log: &MemoryLog) -> BTreeMap<(String, u64), usize> {
+pub(crate) fn stored_events(log: &MemoryLog) -> BTreeMap<(String, u64), usize> {
     let mut stored = BTreeMap::new();
     for partition in 0..PARTITIONS {
         for record in records(log, EVENTS_TOPIC, partition).iter() {
@@ -136,7 +140,7 @@ pub fn stored_events(log: &MemoryLog) -> BTreeMap<(String, u64), usize> {
 }
 
 /// Reason and payload of every dead letter.
-pub fn stored_dead_letters(log: &MemoryLog) -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn stored_dead_letters(log: &MemoryLog) -> Vec<(&'static str, Vec<u8>)> {
     let mut stored = Vec::new();
     for partition in 0..PARTITIONS {
         for record in records(log, DEAD_LETTERS_TOPIC, partition).iter() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventlog::DeliveryFault;
+use eventlog::memory::DeliveryFault;
 use ingest::{BrokerSettings, IngestError, WindowSettings};
 
 use crate::{
@@ -20,7 +20,7 @@ fn event(seq: u64) -> Vec<u8> {
 
 fn broker(fake: &FakeBroker) -> BrokerSettings {
     let mut broker = BrokerSettings::new("fake", &fake.url());
-    broker.keep_alive = Duration::from_secs(1);
+    broker.keep_alive = Duration::from_secs(5);
     broker
 }
 
@@ -48,6 +48,7 @@ async fn an_acknowledgement_never_reaches_a_later_connection() {
     log.hold_deliveries();
     let running = Running::start(settings(broker(&fake)), &log);
     let mut first = fake.accept_subscribed(false).await;
+    running.until_ready().await;
     first.publish(1, TOPIC, &event(1)).await;
     running.until("the first message", |totals| totals.received == 1).await;
     drop(first);
@@ -67,7 +68,9 @@ async fn an_acknowledgement_never_reaches_a_later_connection() {
 async fn a_lost_session_is_subscribed_again_and_counted() {
     let (fake, log) = (FakeBroker::start().await, memory_log());
     let running = Running::start(settings(broker(&fake)), &log);
-    drop(fake.accept_subscribed(false).await);
+    let first = fake.accept_subscribed(false).await;
+    running.until_ready().await;
+    drop(first);
     let mut kept = fake.accept(true).await;
     kept.stays_quiet(A_WHILE).await;
     drop(kept);
@@ -84,6 +87,7 @@ async fn a_broker_that_falls_silent_is_left_for_a_new_connection() {
     let running = Running::start(settings(broker(&fake)), &log);
     // Held open, and never read again: not even a ping is answered.
     let silent = fake.accept_subscribed(false).await;
+    running.until_ready().await;
     let mut next = fake.accept(true).await;
     next.publish(1, TOPIC, &event(1)).await;
     assert_eq!(next.acks(1).await, [1]);
@@ -203,6 +207,7 @@ async fn shutdown_acknowledges_what_was_taken_in_and_says_goodbye() {
     log.resume_deliveries();
     assert_eq!(connection.acks(1).await, [1]);
     assert_eq!(connection.next().await.unwrap().kind, DISCONNECT);
+    drop(connection);
     stopping.await.unwrap().unwrap();
     assert_eq!(stored_events(&log).len(), 1);
 }

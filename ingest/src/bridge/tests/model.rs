@@ -206,7 +206,7 @@ impl Model {
     }
 
     fn read(&mut self) {
-        let on_the_way = self.received_count - self.window.counts().released();
+        let on_the_way = self.received_count - self.window.durable_count();
         assert!(on_the_way <= messages_hard_max(WINDOW) as u64, "the window is bounded");
         match pressure(WINDOW, on_the_way, 0) {
             _ if !self.connected => return,
