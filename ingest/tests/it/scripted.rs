@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use eventlog::memory::DeliveryFault;
 use ingest::{BrokerSettings, IngestError, WindowSettings};
+use tokio::io::AsyncWriteExt;
 
 use crate::{
     fake_broker::{DISCONNECT, FakeBroker, publish},
@@ -124,7 +125,6 @@ async fn a_flood_that_the_log_cannot_take_is_bounded_and_finds_its_way_later() {
     let (mut reader, mut writer) = connection.stream.into_split();
     // A broker that knows no receive maximum, until it is hung up on.
     let flood = tokio::spawn(async move {
-        use tokio::io::AsyncWriteExt;
         for number in 0..200_000_u32 {
             let id = u16::try_from(number % 60_000).unwrap() + 1;
             if writer
@@ -156,6 +156,30 @@ async fn a_flood_that_the_log_cannot_take_is_bounded_and_finds_its_way_later() {
         .until("a released window", |totals| totals.acknowledged > 1_000)
         .await;
     flood.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_overflows_is_given_up_until_the_log_has_caught_up() {
+    let (fake, log) = (FakeBroker::start().await, memory_log());
+    log.hold_deliveries();
+    let mut settings = settings(broker(&fake));
+    settings.window.bytes_max = 1 << 20;
+    let running = Running::start(settings, &log);
+    let mut connection = fake.accept_subscribed(false).await;
+    for id in 1..=30 {
+        let large = publish(id, TOPIC, &vec![b'x'; 1_000_000]);
+        if connection.stream.write_all(&large).await.is_err() {
+            break;
+        }
+    }
+    while connection.next().await.is_some() {}
+    assert!(fake.is_left_alone(Duration::from_secs(1)).await);
+    let held = running.totals();
+    assert!((16..20).contains(&held.in_flight), "{held:?}");
+    log.resume_deliveries();
+    fake.accept(true).await.stays_quiet(A_WHILE).await;
+    let totals = running.totals();
+    assert_eq!((totals.returned, totals.in_flight), (held.in_flight, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
