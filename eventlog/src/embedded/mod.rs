@@ -2,6 +2,9 @@
 //!
 //! Appends of all producers meet in one queue ([`queue`]); one thread ([`writer`]) makes them durable in groups and
 //! reports them; readers see durable records only. Must never report what a crash could take back.
+//!
+//! Measured with `examples/throughput.rs` on 4 busy cores and a virtual disk, records of 200 bytes, one producer, one
+//! reader: 725,000 to 940,000 durable appends/s and 1.7 to 2.9 million reads/s, at 0.8 and 0.24 us of processor time.
 
 mod chunk;
 mod config;
