@@ -1,5 +1,7 @@
 //! Memory of the embedded ClickHouse server, measured in a process where nothing else happens.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},

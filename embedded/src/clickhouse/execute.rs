@@ -12,6 +12,7 @@ use super::{
     fault::{Code, Fault},
     formats::{self, Joiner, Joining},
     library::{BoundStatement, Connection},
+    native,
     reply::{Gone, Reply},
     request::Ask,
     session::Sessions,
@@ -182,6 +183,15 @@ fn output_format(named: Option<&str>, ask: &Ask) -> String {
         .to_owned()
 }
 
+/// The version of the Native format to write; 0: as the engine writes it, also for all other formats.
+fn native_version(format: &str, ask: &Ask) -> u64 {
+    if format.eq_ignore_ascii_case("Native") {
+        ask.protocol_version
+    } else {
+        0
+    }
+}
+
 fn perform(connection: &mut Connection, ask: &Ask, input: Input, reply: &mut Reply) -> Result<(), Stopped> {
     let parameters = &ask.parameters;
     match &input.statement {
@@ -214,8 +224,8 @@ fn perform(connection: &mut Connection, ask: &Ask, input: Input, reply: &mut Rep
             };
             reply.set_format(&format);
             match formats::joining(&format).filter(|_| !ask.whole) {
-                Some(joining) => stream(connection, select, joining, reply),
-                None => whole(connection, select, reply),
+                Some(joining) => stream(connection, select, joining, native_version(&format, ask), reply),
+                None => whole(connection, select, native_version(&format, ask), reply),
             }
         }
         Statement::Other { format, text_end } => {
@@ -226,7 +236,7 @@ fn perform(connection: &mut Connection, ask: &Ask, input: Input, reply: &mut Rep
                 parameters,
             };
             reply.set_format(&format);
-            whole(connection, other, reply)
+            whole(connection, other, native_version(&format, ask), reply)
         }
     }
 }
@@ -262,27 +272,44 @@ fn stream(
     connection: &mut Connection,
     select: BoundStatement<'_>,
     joining: Joining,
+    version: u64,
     reply: &mut Reply,
 ) -> Result<(), Stopped> {
     let begun = match connection.begin_stream(select) {
         Ok(begun) => begun,
         // A statement that only looked like a SELECT: nothing was run.
-        Err(error) if error.contains("Streaming query is not supported") => return whole(connection, select, reply),
+        Err(error) if error.contains("Streaming query is not supported") => {
+            return whole(connection, select, version, reply);
+        }
         Err(error) => return Err(Fault::from_engine(error).into()),
     };
     let mut blocks = connection.blocks(begun);
     let mut joiner = Joiner::new(joining);
     while let Some(block) = blocks.next().map_err(Fault::from_engine)? {
         reply.count(block.counters());
-        reply.write(joiner.part(block.bytes()))?;
+        write_part(reply, joiner.part(block.bytes()), version)?;
     }
     reply.write(joiner.tail())?;
     Ok(())
 }
 
-fn whole(connection: &mut Connection, statement: BoundStatement<'_>, reply: &mut Reply) -> Result<(), Stopped> {
+fn whole(
+    connection: &mut Connection,
+    statement: BoundStatement<'_>,
+    version: u64,
+    reply: &mut Reply,
+) -> Result<(), Stopped> {
     let result = connection.query(statement).map_err(Fault::from_engine)?;
     reply.count(result.counters());
-    reply.write(result.bytes())?;
-    Ok(())
+    write_part(reply, result.bytes(), version)
+}
+
+/// Writes a part of a result; Native blocks in the version the client reads.
+fn write_part(reply: &mut Reply, part: &[u8], native_version: u64) -> Result<(), Stopped> {
+    if native_version == 0 {
+        return Ok(reply.write(part)?);
+    }
+    let blocks =
+        native::with_version(part, native_version).map_err(|error| Fault::new(Code::NOT_IMPLEMENTED, error))?;
+    Ok(reply.write(&blocks)?)
 }

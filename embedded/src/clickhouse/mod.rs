@@ -6,8 +6,8 @@
 //! INSERT applied only when its whole body has arrived. Data survives a kill of the process.
 //!
 //! What differs from a server: one server per process (the engine holds one folder); no replicated tables, no
-//! asynchronous inserts (they are done when answered), no external tables, no `INSERT ... SELECT ... FROM input()`, no
-//! `client_protocol_version`; `query_id` is echoed but not known to the engine; settings named by the server's name only.
+//! asynchronous inserts (they are done when answered), no external tables, no `INSERT ... SELECT ... FROM input()`;
+//! `query_id` is echoed but not known to the engine; settings named by the server's name only.
 //! Formats that need a tail (JSON, Parquet, Pretty, ...) are held in memory up to a bound of `limits`.
 //!
 //! This module must never run an engine call on an async thread, nor let a request see what another one set.
@@ -21,6 +21,7 @@ mod fault;
 mod flush;
 mod formats;
 mod library;
+mod native;
 mod reply;
 mod request;
 mod server;

@@ -34,6 +34,8 @@ pub(super) struct Ask {
     pub(super) read_only: bool,
     /// The result must be complete before the first byte of it is sent.
     pub(super) whole: bool,
+    /// Version of the protocol whose Native format the client reads; 0 without one.
+    pub(super) protocol_version: u64,
 }
 
 /// The part about sessions.
@@ -104,6 +106,7 @@ impl Ask {
                 .unwrap_or_else(random_id),
             read_only: matches!(parts.method, Method::GET | Method::HEAD),
             whole: fields.whole,
+            protocol_version: fields.protocol_version,
         };
         Ok((ask, credentials))
     }
@@ -151,6 +154,7 @@ struct Fields {
     native_out: bool,
     http_compression: bool,
     whole: bool,
+    protocol_version: u64,
     settings: Vec<(String, String)>,
     parameters: Vec<(String, String)>,
 }
@@ -172,9 +176,9 @@ impl Fields {
             "compress" => self.native_out = is_true(&value),
             "enable_http_compression" => self.http_compression = is_true(&value),
             "wait_end_of_query" => self.whole = is_true(&value),
-            // A server's own matters, which have no counterpart here. The Native format is always the one of
-            // clients that name no protocol version.
-            "quota_key" | "stacktrace" | "buffer_size" | "client_protocol_version" | "role" => {}
+            "client_protocol_version" => self.protocol_version = value.parse().unwrap_or(0),
+            // A server's own matters, which have no counterpart here.
+            "quota_key" | "stacktrace" | "buffer_size" | "role" => {}
             _ => match name.strip_prefix("param_") {
                 Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
                 None => self.settings.push((name, value)),

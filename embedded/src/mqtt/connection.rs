@@ -5,7 +5,7 @@ use std::{collections::VecDeque, future::poll_fn, io, pin::pin, sync::Arc, task:
 use bytes::BytesMut;
 use rumqttd::{
     Notification,
-    local::{LinkError, LinkRx, LinkTx},
+    local::{LinkRx, LinkTx},
     protocol::{
         self, ConnAck, ConnAckProperties, Connect, ConnectProperties, ConnectReturnCode, DisconnectReasonCode,
         LastWill, Packet, Publish,
@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     handshake::{Greeting, Version, greeting},
-    sessions::{Lifetime, Sessions, push, send_disconnect},
+    sessions::{Lifetime, RouterGone, Sessions, push, send_disconnect},
 };
 use crate::limits;
 
@@ -38,8 +38,8 @@ pub(super) enum End {
     NoConnect,
     #[error("a client without an id wants a lasting session")]
     NoClientId,
-    #[error("the router ended the connection (another one of the same client, or a wrong acknowledgement): {0}")]
-    Router(#[from] LinkError),
+    #[error(transparent)]
+    Router(#[from] RouterGone),
     #[error("the client said goodbye")]
     Goodbye { publish_will: bool },
 }
@@ -226,7 +226,7 @@ impl Client {
                     Ok(Err(error)) => Err(error.into()),
                     Err(end) => Err(end),
                 },
-                notification = receiver.next() => notification.map_err(End::from),
+                notification = receiver.next() => notification.map_err(|error| End::Router(error.into())),
             };
             let outcome = match step {
                 Ok(Some(notification)) => self.forward(notification, &mut receiver).await,
@@ -285,7 +285,7 @@ impl Client {
         self.write_out().await?;
         if wake {
             // The router waits for us to have made room.
-            receiver.wake().await?;
+            receiver.wake().await.map_err(RouterGone::from)?;
         }
         Ok(())
     }
@@ -324,10 +324,10 @@ impl Client {
 }
 
 /// The next notification if there is one without waiting.
-async fn ready_now(receiver: &mut LinkRx) -> Result<Option<Notification>, LinkError> {
+async fn ready_now(receiver: &mut LinkRx) -> Result<Option<Notification>, RouterGone> {
     let mut next = pin!(receiver.next());
     poll_fn(|context| match next.as_mut().poll(context) {
-        Poll::Ready(notification) => Poll::Ready(notification),
+        Poll::Ready(notification) => Poll::Ready(notification.map_err(RouterGone::from)),
         Poll::Pending => Poll::Ready(Ok(None)),
     })
     .await

@@ -72,6 +72,7 @@ impl MqttBroker {
             rumqttd::local::LinkBuilder::new(client_id, router.clone())
                 .clean_session(clean)
                 .build()
+                .map_err(sessions::RouterGone::from)
         }));
         // A runtime of its own: handing packets to the router blocks for a moment when it is busy.
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -15,7 +15,20 @@ use rumqttd::{
     protocol::{Disconnect, DisconnectReasonCode, Packet},
 };
 
-type Link = Result<(LinkTx, LinkRx, Notification), LinkError>;
+/// Both ends of a session at the router, and the router's answer to the connection.
+pub(super) type Link = (LinkTx, LinkRx, Notification);
+type Opening = dyn Fn(&str, bool) -> Result<Link, RouterGone> + Send + Sync;
+
+/// The router ended a connection or refused it.
+#[derive(Debug, thiserror::Error)]
+#[error("the router ended the connection (another one of the same client, or a wrong acknowledgement): {0}")]
+pub(super) struct RouterGone(String);
+
+impl From<LinkError> for RouterGone {
+    fn from(error: LinkError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// What becomes of a session after its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +43,14 @@ pub(super) enum Lifetime {
 
 /// Opens and ends sessions.
 pub(super) struct Sessions {
-    open: Box<dyn Fn(&str, bool) -> Link + Send + Sync>,
+    open: Box<Opening>,
     /// Counts the connections of a client, so that a timer knows whether the client has been back. Clients with
     /// sessions that end with their connection are not in here.
     generations: Mutex<HashMap<String, u64>>,
 }
 
 impl Sessions {
-    pub(super) fn new(open: impl Fn(&str, bool) -> Link + Send + Sync + 'static) -> Self {
+    pub(super) fn new(open: impl Fn(&str, bool) -> Result<Link, RouterGone> + Send + Sync + 'static) -> Self {
         Self {
             open: Box::new(open),
             generations: Mutex::default(),
@@ -45,7 +58,7 @@ impl Sessions {
     }
 
     /// Opens a session for a connection. A connection of the same client that is still there is ended by the router.
-    pub(super) fn open(&self, client_id: &str, clean_start: bool, lifetime: Lifetime) -> Link {
+    pub(super) fn open(&self, client_id: &str, clean_start: bool, lifetime: Lifetime) -> Result<Link, RouterGone> {
         if lifetime == Lifetime::Connection {
             self.generations().remove(client_id);
             return if clean_start {

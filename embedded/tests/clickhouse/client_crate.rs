@@ -49,7 +49,12 @@ fn measurement(number: u64) -> Measurement {
     let spread = (number % 20_000) as f64;
     Measurement {
         tenant: "acme".to_owned(),
-        metric: if number % 2 == 0 { "temperature" } else { "humidity" }.to_owned(),
+        metric: if number.is_multiple_of(2) {
+            "temperature"
+        } else {
+            "humidity"
+        }
+        .to_owned(),
         device: format!("device-{:05}", number % 20_000),
         ts: 1_767_225_600_000 + (number / 20) as i64,
         value: (number % 1000) as f64 / 10.0,

@@ -60,19 +60,18 @@ impl Server {
         if let Some(user) = user {
             command.env("MERIDIAN_TEST_SERVER_USER", user);
         }
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        for line in BufReader::new(child.stdout.as_mut().unwrap())
-            .lines()
-            .map_while(Result::ok)
-        {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut server = Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        let output = server.child.stdout.take().unwrap();
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
             if let Some(address) = line.strip_prefix("listening: ") {
-                return Ok(Self {
-                    address: address.parse().unwrap(),
-                    child,
-                });
+                server.address = address.parse().unwrap();
+                return Ok(server);
             }
             if let Some(reason) = line.strip_prefix("refused: ") {
-                child.wait().unwrap();
                 return Err(reason.to_owned());
             }
         }
@@ -87,15 +86,23 @@ impl Server {
         send_to(self.address, "POST", target, &[], statement.as_bytes())
     }
 
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    /// Nothing of the process runs any more after this.
+    fn kill(self) {
+        drop(self);
     }
 
     /// Ends the server in order.
     fn stop(mut self) {
         drop(self.child.stdin.take());
         assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // `SIGKILL`; without effect when the process has ended and been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

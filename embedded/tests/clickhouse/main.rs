@@ -2,6 +2,12 @@
 //!
 //! One server for the whole binary, since a process holds one engine; every test has a database of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(
+    clippy::print_stdout,
+    reason = "measured numbers, and words of child processes to their parents"
+)]
+
 mod client_crate;
 mod durability;
 mod http;

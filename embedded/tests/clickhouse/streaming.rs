@@ -119,3 +119,27 @@ fn connections_are_kept_for_the_next_request() {
     assert_eq!(receive(stream).ok(), "Ok.\n");
     assert_eq!(send("GET", "/ping", &[], b"").status, 200);
 }
+
+#[test]
+fn native_blocks_carry_what_the_protocol_version_adds() {
+    let query = "SELECT number AS n, toString(number) AS s, toLowCardinality(if(number % 2, NULL, 'x')) AS l,
+        [tuple(number, toLowCardinality('y'))] AS t, map('k', number) AS m, toDateTime64('2026-01-01 00:00:00', 3, 'UTC') AS d
+        FROM numbers(100000) FORMAT Native";
+    for wait in [0, 1] {
+        let target =
+            |version| format!("/?wait_end_of_query={wait}&client_protocol_version={version}&max_block_size=50000");
+        let plain = post(&target(0), query);
+        let marked = post(&target(54460), query);
+        assert_eq!(
+            (plain.status, marked.status, marked.complete),
+            (200, 200, true),
+            "{}",
+            marked.text()
+        );
+        // Two blocks with 8 bytes of information and a mark for each of 6 columns.
+        let blocks = (marked.body.len() - plain.body.len()) / (8 + 6);
+        assert_eq!(marked.body.len(), plain.body.len() + blocks * (8 + 6));
+        assert!(blocks >= 2 && marked.body.starts_with(&[1, 0, 2, 255, 255, 255, 255, 0, 6]));
+        assert_eq!(post(&target(54405), query).body.len(), plain.body.len() + blocks * 8);
+    }
+}

@@ -1,5 +1,7 @@
 //! What goes in comes out; what is damaged is refused.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::io::{Cursor, Read};
 
 use super::{CODINGS, Coding, Compress, Encoder, NativeBlocks};

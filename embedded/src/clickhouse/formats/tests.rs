@@ -1,5 +1,7 @@
 //! Blocks joined into one document.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use super::{Joiner, Joining};
 
 fn check(joining: Joining, blocks: &[&[u8]], expected: &[u8]) {

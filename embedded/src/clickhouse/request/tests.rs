@@ -1,5 +1,7 @@
 //! What requests mean.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use hyper::Request;
 
 use super::{Ask, Coding, Compress, Credentials, decode_base64};

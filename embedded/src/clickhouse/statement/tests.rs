@@ -1,5 +1,7 @@
 //! How statements are told apart.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use super::{Refusal, Statement, parse};
 
 fn insert(input: &str) -> (String, String, String) {
