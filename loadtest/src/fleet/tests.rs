@@ -1,3 +1,5 @@
+//! The fleet is plausible, and the same seed gives the same fleet.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::payload::decode_json;

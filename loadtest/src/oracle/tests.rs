@@ -1,3 +1,5 @@
+//! The oracle finds what is wrong: every kind of damage to right data has to be reported.
+
 // The oracle is only worth something if it complains: every test breaks one thing and expects to hear of it.
 
 use bytes::Bytes;
@@ -177,7 +179,7 @@ fn every_number_of_a_cell_is_checked() {
         change(&mut found[0]);
         let mut faults = Vec::new();
         compare_cells(level, &wanted, &found, &names, &mut |difference| {
-            faults.push(difference.detail)
+            faults.push(difference.detail);
         });
         assert_eq!(faults.len(), 1, "{name}");
         assert!(faults[0].starts_with(name), "{faults:?}");
@@ -193,7 +195,7 @@ fn cells_too_many_and_too_few_are_noticed() {
     let (first, last) = (found.remove(0), found.pop().unwrap());
     let mut faults = Vec::new();
     compare_cells(level, &wanted, &found, &names, &mut |difference| {
-        faults.push(difference.detail)
+        faults.push(difference.detail);
     });
     assert_eq!(faults.len(), 2);
     faults.clear();
@@ -202,7 +204,7 @@ fn cells_too_many_and_too_few_are_noticed() {
     found.insert(0, first);
     found.push(last);
     compare_cells(level, without_last, &found, &names, &mut |difference| {
-        faults.push(difference.detail)
+        faults.push(difference.detail);
     });
     assert!(
         faults.iter().all(|fault| fault.starts_with("should not exist")),

@@ -1,3 +1,5 @@
+//! Every kind of poison is refused for the reason it claims.
+
 use std::collections::BTreeSet;
 
 use schemas::{payload::decode_json, topic::TopicPattern};

@@ -1,3 +1,5 @@
+//! The publisher against a scripted broker: reordered acknowledgements, cut connections, small windows.
+
 // Against a scripted broker that misbehaves in the ways that real ones do.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -260,4 +262,30 @@ async fn a_message_larger_than_the_broker_takes_is_refused_and_the_rest_goes_on(
     let ledger = run.await.unwrap();
     let expected = [Fate::Acknowledged, Fate::Refused, Fate::Acknowledged];
     assert_eq!(fates(&ledger).into_values().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_not_there_is_named_with_what_was_tried() {
+    let (listener, address) = listen().await;
+    drop(listener);
+    let (_trigger, shutdown) = Shutdown::new();
+    let options = PublisherOptions::new(format!("mqtt://{address}"), "test");
+    let error = Publisher::connect(&options, &shutdown).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, PublishError::Unreachable { .. }), "{text}");
+    assert!(
+        text.contains(&format!("`mqtt://{address}`: Connection refused")),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn shutdown_ends_the_wait_for_a_broker() {
+    let (listener, address) = listen().await;
+    let (trigger, shutdown) = Shutdown::new();
+    trigger.request();
+    let options = PublisherOptions::new(format!("mqtt://{address}"), "test");
+    let outcome = Publisher::connect(&options, &shutdown).await;
+    assert!(matches!(outcome, Err(PublishError::Shutdown)));
+    drop(listener);
 }

@@ -1,3 +1,5 @@
+//! Checkpoints on a real folder: only one owner wins, and damaged ones are passed over.
+
 use object_store::memory::InMemory;
 
 use super::*;

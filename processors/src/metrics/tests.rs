@@ -1,3 +1,5 @@
+//! The list of metrics is well formed.
+
 use eventlog::PartitionId;
 use platform::telemetry::{Metrics, catalogue_faults};
 

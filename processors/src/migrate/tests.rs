@@ -1,3 +1,5 @@
+//! Migrations and the inspection of a server, as far as they need no server.
+
 use std::time::Duration;
 
 use super::{

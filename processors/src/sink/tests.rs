@@ -1,3 +1,5 @@
+//! Which failures of an insert are tried again.
+
 use clickhouse::error::Error;
 use platform::retry::{Classify, Retry};
 

@@ -1,3 +1,5 @@
+//! Rows survive the Arrow stream.
+
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use std::io::Cursor;

@@ -1,3 +1,5 @@
+//! Migrations: golden checksums, placeholders, and statements that can be repeated.
+
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The window of messages in flight, step by step.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::time::Instant;

@@ -1,3 +1,5 @@
+//! Column mappings: what they mean, and what is said about wrong ones.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What a replay publishes: shifted times, repetitions and poison, the same for the same seed.
+
 use std::collections::BTreeSet;
 
 use schemas::payload::decode_json;

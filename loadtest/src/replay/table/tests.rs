@@ -1,3 +1,5 @@
+//! Reading tables, plain and compressed, and what is said about unreadable ones.
+
 use super::*;
 use crate::replay::parse_map;
 

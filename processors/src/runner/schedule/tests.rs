@@ -1,3 +1,5 @@
+//! When levels, checkpoints and idle flushes are due.
+
 use std::collections::BTreeSet;
 
 use eventlog::{PartitionId, TopicPartition};
