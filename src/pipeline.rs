@@ -7,7 +7,7 @@ use std::{fmt::Display, path::PathBuf, time::Duration};
 use clickhouse::{Client, error::Error as ClientError};
 use eventlog::{Log, LogConfig, LogError};
 use ingest::{IngestSettings, Ledger, Services};
-use platform::shutdown::Shutdown;
+use platform::{health::Need, shutdown::Shutdown};
 use processors::{
     checkpoint::CheckpointStore,
     migrate::{self, Fault, Inspection, MigrateError},
@@ -83,7 +83,7 @@ pub(crate) async fn prepare_clickhouse(
     })
     .await?;
     for warning in &prepared.warnings {
-        tracing::warn!(url, "{warning}");
+        tracing::info!(url, "{warning}");
     }
     if prepared.faults.is_empty() {
         return Ok(());
@@ -139,6 +139,7 @@ pub(crate) fn start_ingest(
     };
     let deadline = settle_max + settings.drain_max + ingest::limits::DISCONNECT_MAX + limits::DRAIN_MARGIN;
     let (clock, health) = (process.clock.clone(), process.health.clone());
+    let started = health.component("ingest", Need::Required);
     stages.add("ingest", deadline, |shutdown| async move {
         let (trigger, intake_shutdown) = Shutdown::new();
         let ledger = Ledger::default();
@@ -149,6 +150,8 @@ pub(crate) fn start_ingest(
             ledger: ledger.clone(),
         };
         let stop = async {
+            // The role has run up to its first wait: its own components, one for each connection, are in place.
+            started.ready();
             shutdown.requested().await;
             // In time or not: what is left is the broker's to lose.
             let _ = tokio::time::timeout(settle_max, settled(&ledger)).await;
@@ -156,6 +159,7 @@ pub(crate) fn start_ingest(
             std::future::pending::<()>().await;
         };
         let outcome = tokio::select! {
+            biased;
             outcome = ingest::run(settings, &log, services) => outcome,
             () = stop => unreachable!("it only ever asks the role to end"),
         };
@@ -195,6 +199,8 @@ pub(crate) fn start_process(
         .map_err(Failure::usage)?;
     let sink = ClickHouseSink::new(config.clickhouse.sink(clickhouse_url));
     let (settings, health) = (config.process.clone(), process.health.clone());
+    // The role takes this component over; it is there from now on so that nobody counts as ready without it.
+    let _starting = health.component(processing::HEALTH_COMPONENT, Need::Required);
     let deadline = processors::limits::SHUTDOWN_DRAIN_MAX + processors::limits::CLOSE_MAX + limits::DRAIN_MARGIN;
     stages.add("process", deadline, |shutdown| async move {
         processing::run(settings, consumer, sink, checkpoints, shutdown, &health)

@@ -68,6 +68,7 @@ async fn follow(mut consumer: Box<dyn Consumer>, view: &View<'_>, shutdown: &Shu
         };
         match event {
             ConsumerEvent::Assigned(partitions) => {
+                tracing::info!(partitions = partitions.len(), "watching from the end of the log on");
                 for partition in partitions {
                     match consumer.start(&partition.topic_partition, partition.high).await {
                         // It left again meanwhile, and will come back if it is ours.

@@ -100,7 +100,6 @@ struct Running {
 impl Running {
     fn table(&self, data_dir: &DataDir) -> String {
         let mut rows = self.rows.clone();
-        rows.push(("web", self.endpoints.http.clone()));
         rows.push(("data", data_dir.path().display().to_string()));
         format!(
             "\nMeridian is ready.\n\n{}\nCtrl-C drains and stops.\n",
@@ -144,12 +143,14 @@ async fn start(
     pipeline::start_process(stages, &config, &log, &clickhouse, &checkpoints, process)?;
     pipeline::start_ingest(stages, config.ingest, log, has_own_broker, process);
 
-    rows.push(("metrics", metrics.clone()));
     let mut page = StartPage::default();
     for (name, address) in &rows {
         page.add(name, address);
     }
+    page.add("metrics", &metrics);
     let http = services::start_web(stages, &config.serve_listen, page, process).await?;
+    rows.push(("web", http.clone()));
+    rows.push(("metrics", metrics.clone()));
     if demo {
         start_fleet(stages, &mqtt, process);
         rows.push(("fleet", "simulated, tenant `demo`".to_owned()));

@@ -1,18 +1,14 @@
 //! `[ingest]`: routes and bounds.
 
-use ingest::{BrokerSettings, Filter, IngestError, IngestSettings, PayloadFormat, Route, WindowSettings};
+use ingest::{BrokerSettings, Filter, IngestSettings, PayloadFormat, Route, WindowSettings};
 use platform::config::Section;
 use schemas::topic::TopicPattern;
 
 use super::{limits, mqtt::check_filter};
 
-/// Reads what ingest must be told. Relations between brokers and routes are ingest's own checks.
+/// Reads what ingest must be told.
 pub(super) fn read(section: &Section<'_>, brokers: Vec<BrokerSettings>) -> IngestSettings {
-    let addresses_are_known = brokers
-        .iter()
-        .all(|broker| !broker.url.is_empty() && !broker.name.is_empty());
     let routes: Vec<Route> = section.sections("routes").iter().filter_map(read_route).collect();
-    let routes_are_known = routes.len() == section.sections("routes").len();
     if section.sections("routes").is_empty() {
         section.fault("routes", "is empty; without a route nothing is subscribed to");
     }
@@ -30,12 +26,6 @@ pub(super) fn read(section: &Section<'_>, brokers: Vec<BrokerSettings>) -> Inges
             "window_bytes_max",
             "is less than `payload_bytes_max`; one message of the largest size must fit",
         );
-    }
-    let is_complete = addresses_are_known && routes_are_known && !settings.brokers.is_empty();
-    if is_complete && let Err(IngestError::Settings { faults }) = settings.check() {
-        for fault in faults {
-            section.fault("instance", format!("and its brokers do not fit together: {fault}"));
-        }
     }
     settings
 }

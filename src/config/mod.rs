@@ -65,8 +65,9 @@ pub(crate) fn read(config: &Config) -> Result<ValidConfig, ConfigFaults> {
 }
 
 fn read_root(root: &Section<'_>) -> ValidConfig {
-    let ingest_section = root.section("ingest");
-    let ingest = ingest::read(&ingest_section, mqtt::read(&root.section("mqtt")));
+    let mqtt = root.section("mqtt");
+    let ingest = ingest::read(&root.section("ingest"), mqtt::read(&mqtt));
+    mqtt::check_client_ids(&mqtt, &ingest);
     let checkpoints = root.section("checkpoints");
     let cache = root.section("cache");
     let redis_url = cache.optional("redis_url").and_then(|field| field.non_empty());

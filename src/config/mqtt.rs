@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ingest::{BrokerSettings, Filter, Protocol, TlsFiles, limits as ingest_limits};
+use ingest::{BrokerSettings, Filter, IngestSettings, Protocol, TlsFiles, limits as ingest_limits};
 use platform::config::{Field, Section};
 
 use super::limits;
@@ -21,6 +21,20 @@ pub(super) fn read(mqtt: &Section<'_>) -> Vec<BrokerSettings> {
         broker
     };
     mqtt.sections("brokers").iter().map(read).collect()
+}
+
+/// A client id belongs to one connection of a broker: a second one would push the first one out, over and over.
+pub(super) fn check_client_ids(mqtt: &Section<'_>, settings: &IngestSettings) {
+    let mut known = BTreeSet::new();
+    for (section, broker) in mqtt.sections("brokers").iter().zip(&settings.brokers) {
+        for connection in 0..broker.connections.len().max(1) {
+            let client_id = settings.client_id(broker, connection);
+            if !broker.url.is_empty() && !known.insert((broker.url.clone(), client_id.clone())) {
+                let message = format!("`{client_id}` is used twice at one broker: the two would disconnect each other");
+                section.fault("client_id", message);
+            }
+        }
+    }
 }
 
 fn read_broker(section: &Section<'_>) -> BrokerSettings {

@@ -26,16 +26,17 @@ async fn every_kind_of_bad_message_is_one_dead_letter_and_its_neighbours_are_sto
         let mut messages = Vec::new();
         for (index, kind) in PoisonKind::ALL.into_iter().enumerate() {
             let bad = kind.message("acme", "bad", mark);
+            let topic = String::from_utf8(bad.topic.to_vec()).unwrap();
             expected.push(Letter {
                 reason: kind.reason().as_str().to_owned(),
-                topic: bad.topic.to_string(),
+                topic: topic.clone(),
                 payload: hex(&bad.payload),
                 broker: "embedded".to_owned(),
                 stage: "ingest".to_owned(),
             });
             messages.push(Publish {
                 qos: u8::try_from(index % 2 + 1).unwrap(),
-                ..Publish::new(&bad.topic, bad.payload.to_vec())
+                ..Publish::new(&topic, bad.payload.to_vec())
             });
             messages.push(Publish::new(
                 &format!("telemetry/acme/good-{mark}"),

@@ -1,7 +1,7 @@
 //! The real binary from end to end, on its embedded services: what goes in over MQTT comes out of ClickHouse.
 //!
 //! Every test starts `meridian` as a user would, with free ports and a folder of its own. Needs the ClickHouse engine
-//! library: `cargo xtask setup` fetches it.
+//! library, and Apache Kafka for the roles in processes of their own: `cargo xtask setup` fetches both.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
@@ -13,4 +13,5 @@ mod life;
 mod meridian;
 mod messages;
 mod replay;
+mod roles;
 mod store;

@@ -127,13 +127,18 @@ impl Up {
 
     /// The same again, after it was stopped or killed.
     pub(crate) fn restart(&mut self) {
+        let ready_before = self.ready_count();
         self.daemon.restart().unwrap();
         // A killed process leaves the file of its former life: ready is who says so himself.
         self.daemon
             .wait_until("its own endpoints file", READY_MAX, || {
-                let ready = self.daemon.log().matches("Meridian is ready").count();
-                ready > 1 && self.endpoints_file().exists()
+                self.ready_count() > ready_before && self.endpoints_file().exists()
             })
             .unwrap();
+    }
+
+    /// How often it has said so, over all its lives.
+    fn ready_count(&self) -> usize {
+        self.daemon.log().matches("Meridian is ready").count()
     }
 }
