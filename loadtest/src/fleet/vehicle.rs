@@ -66,11 +66,13 @@ impl Vehicle {
             Doing::Driving | Doing::Waiting(_) => MOVING_INTERVAL_MS,
             Doing::Parked(_) => PARKED_INTERVAL_MS,
         };
-        if now_ms < options.start_ms {
-            interval_ms.max(options.history_interval_ms)
-        } else {
-            interval_ms
+        let past_left_ms = options.start_ms - now_ms;
+        if past_left_ms <= 0 {
+            return interval_ms;
         }
+        // No coarse step reaches into the present; whole intervals, so that vehicles stay out of step with each other.
+        let until_present_ms = (past_left_ms + MOVING_INTERVAL_MS - 1) / MOVING_INTERVAL_MS * MOVING_INTERVAL_MS;
+        interval_ms.max(options.history_interval_ms).min(until_present_ms)
     }
 
     /// Lets time pass, and measures.

@@ -88,7 +88,7 @@ pub fn expected_cells(rows: &[Row], level: Level) -> Vec<ExpectedCell> {
         .iter()
         .map(|row| (key_of(row, level), row.device, row.value()))
         .collect();
-    keyed.sort_by(|left, right| (left.0, left.1).cmp(&(right.0, right.1)));
+    keyed.sort_unstable_by_key(|(key, device, _)| (*key, *device));
     let groups = keyed.chunk_by(|left, right| left.0 == right.0);
     let cell = |group: &[(CellKey, u32, f64)]| {
         let mut values: Vec<f64> = group.iter().map(|(_, _, value)| *value).collect();

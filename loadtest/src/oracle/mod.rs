@@ -40,7 +40,7 @@ pub async fn check_levels(
         let shown = store.cells(level, names).await?;
         let mut differences = Vec::new();
         compare_cells(level, &wanted, &shown, names, &mut |difference| {
-            differences.push(difference)
+            differences.push(difference);
         });
         let (recount_differing, recount_differences) = store.recount(level).await?;
         verdict.levels.push(LevelCounts {

@@ -110,14 +110,3 @@ async fn without_a_subscriber_the_broker_says_so_and_we_do_too() {
         (10, 0)
     );
 }
-
-#[tokio::test]
-async fn a_broker_that_is_not_there_is_named() {
-    let (trigger, shutdown) = Shutdown::new();
-    let options = PublisherOptions::new("mqtt://127.0.0.1:1", "real");
-    let connecting = tokio::spawn(async move { Publisher::connect(&options, &shutdown).await.map(drop) });
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    trigger.request();
-    let error = connecting.await.unwrap().unwrap_err().to_string();
-    assert_eq!(error, "stopped by shutdown");
-}

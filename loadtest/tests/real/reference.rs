@@ -128,13 +128,18 @@ impl Pipeline {
         }
         let position = reading.position.expect("these files have positions");
         let place = LatLng::new(position.latitude(), position.longitude()).unwrap();
-        for metric in &reading.metrics {
+        let measured = reading
+            .metrics
+            .iter()
+            .map(|metric| (metric.name.as_ref(), metric.value));
+        let bare = reading.metrics.is_empty().then_some(("position", 1.0));
+        for (metric, value) in measured.chain(bare) {
             self.rows.push(MeasurementLogRow {
                 tenant: tenant.to_owned(),
-                metric: metric.name.to_string(),
+                metric: metric.to_owned(),
                 device: device.to_owned(),
                 ts: ts_ms,
-                value: metric.value,
+                value,
                 latitude_e7: position.latitude_e7(),
                 longitude_e7: position.longitude_e7(),
                 cell: place.to_cell(Resolution::Nine).into(),

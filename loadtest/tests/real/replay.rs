@@ -28,20 +28,25 @@ fn write_ships(path: &Path, count: u64) {
             continue;
         }
         let seconds = index / 3 + random.random_range(0..20);
+        let speed = match index % 11 {
+            0 => "102.3".to_owned(),
+            _ => format!("{:.1}", random.random_range(0.0..25.0)),
+        };
+        // Now and then neither is available, and only the position is left.
+        let course = match index % 22 {
+            0 => "360.0".to_owned(),
+            _ => format!("{:.1}", random.random_range(0.0..359.0)),
+        };
         last = format!(
-            "{},2022-01-03T{:02}:{:02}:{:02}Z,{:.5},{:.5},{},{:.1}\n",
+            "{},2022-01-03T{:02}:{:02}:{:02}Z,{:.5},{:.5},{},{}\n",
             366_000_000 + index % 97,
             seconds / 3600,
             seconds / 60 % 60,
             seconds % 60,
             29.5 + random.random_range(0.0..0.3),
             -95.0 + random.random_range(0.0..0.3),
-            if index % 11 == 0 {
-                "102.3".to_owned()
-            } else {
-                format!("{:.1}", random.random_range(0.0..25.0))
-            },
-            random.random_range(0.0..360.0),
+            speed,
+            course,
         );
         write!(csv, "{last}").unwrap();
     }
