@@ -130,12 +130,12 @@ impl DeviceState {
         if self.broker != event.broker {
             self.broker = event.broker.to_string();
         }
-        let same = |(old, new): (
-            &(String, String),
-            &(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>),
-        )| { old.0 == new.0 && old.1 == new.1 };
-        let unchanged =
-            self.attributes.len() == event.attributes.len() && self.attributes.iter().zip(&event.attributes).all(same);
+        let unchanged = self.attributes.len() == event.attributes.len()
+            && self
+                .attributes
+                .iter()
+                .zip(&event.attributes)
+                .all(|(old, new)| old.0 == new.0 && old.1 == new.1);
         if !unchanged {
             self.attributes = event
                 .attributes

@@ -6,6 +6,9 @@
 /// Hashes kept. 16 KiB at most for a cell that saw thousands of devices, a few bytes for all others.
 pub const HASHES_MAX: usize = 4_096;
 
+/// Number of possible hashes: 2^32.
+const HASH_SPACE: f64 = 4_294_967_296.0;
+
 /// Hashes of distinct devices, rising.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DistinctDevices {
@@ -52,9 +55,7 @@ impl DistinctDevices {
     pub fn estimate(&self) -> u64 {
         match self.hashes.get(HASHES_MAX - 1) {
             None => self.hashes.len() as u64,
-            Some(largest) => {
-                ((HASHES_MAX - 1) as f64 * (u32::MAX as f64 + 1.0) / f64::from((*largest).max(1))).round() as u64
-            }
+            Some(largest) => ((HASHES_MAX - 1) as f64 * HASH_SPACE / f64::from((*largest).max(1))).round() as u64,
         }
     }
 }

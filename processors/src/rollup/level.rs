@@ -87,7 +87,7 @@ pub fn validate(levels: &[Level], base_resolution: u8) -> Result<(), LevelError>
     }
     if let Some(level) = levels
         .iter()
-        .find(|level| level.period_seconds == 0 || DAY % level.period_seconds != 0)
+        .find(|level| level.period_seconds == 0 || !DAY.is_multiple_of(level.period_seconds))
     {
         return Err(LevelError::Period(level.period_seconds));
     }
@@ -97,7 +97,7 @@ pub fn validate(levels: &[Level], base_resolution: u8) -> Result<(), LevelError>
         .min()
         .expect("there is one");
     for (index, level) in levels.iter().enumerate() {
-        if level.period_seconds % shortest != 0 {
+        if !level.period_seconds.is_multiple_of(shortest) {
             return Err(LevelError::Nesting {
                 longer: level.period_seconds,
                 shortest,
