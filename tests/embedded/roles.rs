@@ -27,7 +27,7 @@ impl Deployment {
         let broker = daemon(&["embedded", "mqtt", "--port", "0"]).start().unwrap();
         let engine = daemon(&["embedded", "clickhouse", "--port", "0", "--data-dir", "engine"]);
         let engine = engine.current_dir(folder.path()).start().unwrap();
-        let kafka = Kafka::start().unwrap();
+        let kafka = Kafka::start();
         let url = |service: &Daemon| {
             let line = service.wait_for_line("ready at ", READY_MAX).unwrap();
             line.strip_prefix("ready at ").unwrap().to_owned()
