@@ -1,7 +1,7 @@
 //! Leaving the process while the engine runs.
 //!
-//! The library registers an exit handler that takes the engine down beneath its own threads, which ended in a
-//! segmentation fault about every second time a busy process returned from `main`. A process that stops its server
+//! The library registers an exit handler that takes the engine down beneath its own threads, which was seen to end in
+//! a segmentation fault when a process returned from `main` with the server running. A process that stops its server
 //! first never gets there. For all others a handler of ours, registered later and hence run earlier, ends the process
 //! at once with the status it asked for: the engine's data is made to survive far worse.
 

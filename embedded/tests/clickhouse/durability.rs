@@ -7,7 +7,7 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
@@ -48,6 +48,8 @@ fn child_server() {
 
 struct Server {
     child: Child,
+    /// Kept open: the child writes to it to its end.
+    output: BufReader<ChildStdout>,
     address: SocketAddr,
 }
 
@@ -60,13 +62,17 @@ impl Server {
         if let Some(user) = user {
             command.env("MERIDIAN_TEST_SERVER_USER", user);
         }
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
         let mut server = Self {
             child,
+            output,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
-        let output = server.child.stdout.take().unwrap();
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
+        let mut line = String::new();
+        while server.output.read_line(&mut line).unwrap() > 0 {
+            let text = std::mem::take(&mut line);
+            let line = text.trim_end();
             if let Some(address) = line.strip_prefix("listening: ") {
                 server.address = address.parse().unwrap();
                 return Ok(server);
