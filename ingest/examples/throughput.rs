@@ -86,10 +86,9 @@ fn serve(listener: &TcpListener, count: u64, window: u64) -> Duration {
             continue;
         }
         buffer.clear();
-        for number in sent..count.min(sent + room.min(256)) {
-            write_publish(number, window, &mut buffer);
-            sent += 1;
-        }
+        let next = count.min(sent + room.min(256));
+        (sent..next).for_each(|number| write_publish(number, window, &mut buffer));
+        sent = next;
         stream.write_all(&buffer).unwrap();
     }
     acks.join().unwrap();
