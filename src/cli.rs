@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use platform::{
-    config::Config,
+    config::{Config, Loader},
     telemetry::{self, LogFormat},
 };
 
@@ -128,7 +128,7 @@ impl CommonOptions {
     /// When a file cannot be read.
     pub(crate) fn merged(&self) -> Result<Config, Failure> {
         let loader = loader().map_err(Failure::runtime)?;
-        let loader = self.config_files.iter().fold(loader, |loader, file| loader.file(file));
+        let loader = self.config_files.iter().fold(loader, Loader::file);
         Ok(loader.environment(std::env::vars_os()).load()?)
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Wiring only: everything that knows events is in the crates beside this one.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the report"))]
+
 mod cli;
 mod commands;
 mod config;

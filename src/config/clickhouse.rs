@@ -1,7 +1,7 @@
 //! `[clickhouse]` and `[retention]`: where rows go, and how long they stay.
 
 use clickhouse::Client;
-use platform::config::{Secret, Section, Url};
+use platform::config::{Field, Secret, Section, Url};
 use processors::{migrate::MigrateOptions, sink::SinkSettings};
 use schemas::clickhouse::{Engines, Retention};
 
@@ -50,7 +50,7 @@ impl ClickHouseSettings {
 /// Reads where rows go.
 pub(super) fn read(root: &Section<'_>) -> ClickHouseSettings {
     let section = root.section("clickhouse");
-    let url_field = section.optional("url").and_then(|field| field.non_empty());
+    let url_field = section.optional("url").and_then(Field::non_empty);
     let url = url_field.as_ref().and_then(|field| field.url(&["http"]));
     if let (Some(field), Some(url)) = (&url_field, &url)
         && (url.user.is_some() || url.password.is_some())
@@ -84,7 +84,7 @@ fn read_engines(section: &Section<'_>) -> Engines {
         .required("engines")
         .one_of(&[("plain", false), ("replicated", true)]);
     let cluster_field = section.optional("cluster");
-    let cluster = cluster_field.as_ref().map(|field| field.text());
+    let cluster = cluster_field.as_ref().map(Field::text);
     if is_replicated {
         return Engines::Replicated { cluster };
     }

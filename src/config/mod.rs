@@ -15,7 +15,7 @@ mod process;
 mod tests;
 
 use ::ingest::IngestSettings;
-use platform::config::{Config, ConfigFaults, DefinitionError, HostPort, Loader, Section, Url};
+use platform::config::{Config, ConfigFaults, DefinitionError, Field, HostPort, Loader, Section, Url};
 use processors::config::ProcessSettings;
 
 pub(crate) use self::{clickhouse::ClickHouseSettings, embedded::EmbeddedSettings, log::LogSettings};
@@ -70,7 +70,7 @@ fn read_root(root: &Section<'_>) -> ValidConfig {
     mqtt::check_client_ids(&mqtt, &ingest);
     let checkpoints = root.section("checkpoints");
     let cache = root.section("cache");
-    let redis_url = cache.optional("redis_url").and_then(|field| field.non_empty());
+    let redis_url = cache.optional("redis_url").and_then(Field::non_empty);
     ValidConfig {
         ingest,
         log: log::read(root),
