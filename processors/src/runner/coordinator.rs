@@ -241,7 +241,7 @@ impl<S: RowSink> Coordinator<S> {
     }
 
     /// Tells the group what is durable. The checkpoints are the truth, so what cannot be committed now can wait.
-    async fn commit(&mut self) -> Result<(), ProcessError> {
+    pub(super) async fn commit(&mut self) -> Result<(), ProcessError> {
         let offsets: Vec<_> = self.uncommitted.clone().into_iter().collect();
         if offsets.is_empty() {
             return Ok(());

@@ -8,7 +8,9 @@ use platform::{
     retry::{Backoff, RetryEnd, retry_forever},
     shutdown::Shutdown,
 };
+use rand::{SeedableRng, rngs::StdRng};
 use tokio::{sync::oneshot, time::Instant};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     ProcessError, RowSink,
@@ -130,7 +132,7 @@ async fn write(store: CheckpointStore, gone: Shutdown, claim: Claim, taken: Take
     let Claim { number, episode } = claim;
     let size_bytes = frame.len();
     let place = topic_partition.clone();
-    let result = retry_store("write checkpoint", gone, move || {
+    let result = retry_store("write checkpoint", gone, seed_of(&place), move || {
         let (store, episode) = (store.clone(), episode.clone());
         let (topic_partition, frame) = (place.clone(), frame.clone());
         async move {
@@ -154,14 +156,21 @@ async fn write(store: CheckpointStore, gone: Shutdown, claim: Claim, taken: Take
     })
 }
 
+/// A seed for the pauses between tries: differs between partitions and thus between instances, and a simulation that
+/// is run again makes the same pauses.
+pub(super) fn seed_of(topic_partition: &TopicPartition) -> u64 {
+    xxh3_64(topic_partition.to_string().as_bytes())
+}
+
 /// Uses the checkpoint store until it answers; `None` when `stop` is requested before.
 pub(super) fn retry_store<T: Send + 'static>(
     what: &'static str,
     stop: Shutdown,
+    seed: u64,
     mut operation: impl FnMut() -> BoxFuture<'static, Result<T, CheckpointError>> + Send + 'static,
 ) -> BoxFuture<'static, Result<Option<T>, ProcessError>> {
     async move {
-        let mut delays = Backoff::for_services().delays(rand::make_rng::<rand::rngs::StdRng>());
+        let mut delays = Backoff::for_services().delays(StdRng::seed_from_u64(seed));
         #[allow(
             clippy::redundant_closure,
             reason = "a closure is an `AsyncFnMut`; what is only known to be `FnMut` is not"

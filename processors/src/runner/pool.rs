@@ -74,6 +74,9 @@ impl<E: Send + 'static> WorkerPool<E> {
     /// Lets the workers finish what they have, and waits for their threads.
     pub(super) async fn stop(self) -> Result<(), ProcessError> {
         drop(self.queues);
+        if self.threads.is_empty() {
+            return Ok(());
+        }
         let joined =
             tokio::task::spawn_blocking(move || self.threads.into_iter().try_for_each(thread::JoinHandle::join));
         match joined.await {

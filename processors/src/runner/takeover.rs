@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     Coordinator, ProcessError, RowSink,
-    flush::retry_store,
+    flush::{retry_store, seed_of},
     ownership::{Episode, Owned},
     restore,
     worker::{Adoption, Beginning, Command},
@@ -22,6 +22,8 @@ use crate::{checkpoint::Found, limits, metrics::PartitionLedger, task::RestoreEr
 struct Adopted {
     topic_partition: TopicPartition,
     first_offset: u64,
+    /// A checkpoint at `first_offset` is durable, and the group does not know it: its writer ended before the commit.
+    is_uncommitted: bool,
     reply: oneshot::Receiver<Result<u64, RestoreError>>,
 }
 
@@ -34,7 +36,7 @@ impl<S: RowSink> Coordinator<S> {
             let (store, stop) = (self.store.clone(), self.shutdown.clone());
             async move {
                 let place = partition.topic_partition.clone();
-                let found = retry_store("read checkpoint", stop, move || {
+                let found = retry_store("read checkpoint", stop, seed_of(&place), move || {
                     let (store, topic_partition) = (store.clone(), place.clone());
                     async move { store.latest(&topic_partition).await }.boxed()
                 });
@@ -54,7 +56,7 @@ impl<S: RowSink> Coordinator<S> {
             self.start(partition).await?;
         }
         self.metrics.partitions.set(self.ownership.len() as f64);
-        Ok(())
+        self.commit().await
     }
 
     /// Has a worker make the task of a partition.
@@ -62,9 +64,9 @@ impl<S: RowSink> Coordinator<S> {
         self.metrics.checkpoints_damaged.increment(found.damaged_count as u64);
         let next_number = found.next_number;
         let beginning = restore::beginning(&partition, found)?;
-        let first_offset = match &beginning {
-            Beginning::Fresh { first_offset, .. } => *first_offset,
-            Beginning::Restored(checkpoint) => checkpoint.offset,
+        let (first_offset, is_uncommitted) = match &beginning {
+            Beginning::Fresh { first_offset, .. } => (*first_offset, false),
+            Beginning::Restored(checkpoint) => (checkpoint.offset, partition.committed < Some(checkpoint.offset)),
         };
         let topic_partition = partition.topic_partition;
         let worker = self.ownership.idlest(self.pool.worker_ids());
@@ -95,6 +97,7 @@ impl<S: RowSink> Coordinator<S> {
         Ok(Adopted {
             topic_partition,
             first_offset,
+            is_uncommitted,
             reply,
         })
     }
@@ -113,6 +116,7 @@ impl<S: RowSink> Coordinator<S> {
         let Adopted {
             topic_partition,
             first_offset,
+            is_uncommitted,
             reply,
         } = adopted;
         let made = reply.await.map_err(|_| ProcessError::WorkerLost)?;
@@ -128,6 +132,9 @@ impl<S: RowSink> Coordinator<S> {
             match self.consumer.start(&topic_partition, first_offset).await {
                 Ok(()) => {
                     tracing::info!(partition = %topic_partition, offset = first_offset, "processing a partition");
+                    if is_uncommitted {
+                        self.uncommitted.insert(topic_partition, first_offset);
+                    }
                     return Ok(());
                 }
                 Err(LogError::Fenced { .. }) => return self.release(&topic_partition).await,

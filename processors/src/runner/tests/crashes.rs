@@ -61,7 +61,7 @@ async fn one_schedule(seed: u64) {
             }
         }
     }
-    *world.faults.lock().unwrap() = super::world::SinkFaults::default();
+    world.faults.lock().unwrap().latency_ms_max = 0;
     *world.objects.is_down.lock().unwrap() = false;
     let running = world.start();
     tokio::time::sleep(Duration::from_secs(30)).await;

@@ -18,7 +18,6 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, memory::InMemory, path::Path,
 };
-use rand::RngExt;
 use schemas::rows::Rows;
 
 use super::{
@@ -49,8 +48,7 @@ impl RowSink for WatchedSink {
         for rows in batches {
             insert.measurement_count += rows.counts()[0];
             insert.periods.extend(&rows.rollups.period_seconds);
-            let latency_ms = faults.lock().unwrap().latency_ms_max;
-            let latency_ms = rand::rng().random_range(0..=latency_ms);
+            let latency_ms = faults.lock().unwrap().latency_ms();
             tokio::time::sleep(Duration::from_millis(latency_ms)).await;
             while faults.lock().unwrap().is_down {
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{World, place};
+use super::world::{GROUP, World, place};
 
 #[tokio::test(start_paused = true)]
 async fn everything_consumed_is_inserted_checkpointed_and_committed_once_it_is_quiet() {
@@ -98,4 +98,24 @@ async fn only_three_checkpoints_of_a_partition_are_kept() {
         .filter(|object| object.location.as_ref().contains("events.v1/00000"));
     assert_eq!(of_first.count(), 3);
     assert!(world.high(&place(0)) > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_whose_commit_was_cut_off_is_committed_by_the_next_owner() {
+    let world = World::new(7);
+    world.feed(200);
+    let running = world.start();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.log.set_unavailable(true);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    running.kill().await;
+    world.log.set_unavailable(false);
+    let committed = || world.log.committed(GROUP, &place(0));
+    let durable = world.objects.durable.lock().unwrap().get(&place(0)).copied();
+    assert_eq!((durable, committed()), (Some(world.high(&place(0))), None));
+    let running = world.start();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(committed(), Some(world.high(&place(0))));
+    running.stop().await;
+    world.assert_complete();
 }

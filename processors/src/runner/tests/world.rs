@@ -14,6 +14,8 @@ use platform::{
     health::Health,
     shutdown::{Shutdown, ShutdownTrigger},
 };
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use schemas::record::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
 
 use super::{
@@ -32,12 +34,19 @@ use crate::{
 pub(super) const GROUP: &str = "meridian";
 pub(super) const PARTITIONS: u16 = 3;
 /// Faults of the sink that tests set at any time.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SinkFaults {
     /// Inserts wait while this is set.
     pub(super) is_down: bool,
     /// Longest latency of an insert.
     pub(super) latency_ms_max: u64,
+    random: ChaCha8Rng,
+}
+
+impl SinkFaults {
+    pub(super) fn latency_ms(&mut self) -> u64 {
+        self.random.random_range(0..=self.latency_ms_max)
+    }
 }
 
 /// One insert.
@@ -92,7 +101,11 @@ impl World {
         parameters.rollup.accumulators_max = 40;
         parameters.devices.count_max = 6;
         Self {
-            faults: Arc::default(),
+            faults: Arc::new(Mutex::new(SinkFaults {
+                is_down: false,
+                latency_ms_max: 0,
+                random: ChaCha8Rng::seed_from_u64(seed),
+            })),
             objects: Arc::new(WatchedStore::new(&log, &tables, &parameters)),
             log,
             tables,
