@@ -26,6 +26,11 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
+    /// What the file in a data folder says, if one is there.
+    pub(crate) fn read(data_dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(data_dir.join(FILE)).ok()?).ok()
+    }
+
     /// Publishes the file, to be removed when the value is dropped.
     ///
     /// # Errors

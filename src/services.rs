@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use dashboards::StartPage;
+use dashboards::Site;
 use embedded::{
     EmbeddedError,
     clickhouse::{ClickHouseConfig, ClickHouseServer},
@@ -127,11 +127,11 @@ pub(crate) async fn start_metrics(
 pub(crate) async fn start_web(
     stages: &mut Stages,
     listen: &HostPort,
-    page: StartPage,
+    site: Site,
     process: &Process,
 ) -> Result<String, Failure> {
     let (stop, stopping) = Shutdown::new();
-    let server = dashboards::serve(&listen.to_string(), page, process.health.clone(), stopping)
+    let server = dashboards::serve(&listen.to_string(), site, process.health.clone(), stopping)
         .await
         .map_err(|error| port_failure(error, "--http-port"))?;
     let url = format!("http://{}", crate::endpoints::reachable(server.address));

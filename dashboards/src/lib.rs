@@ -1,4 +1,4 @@
-//! The HTTP side: so far probes and a start page that says what runs and where.
+//! The HTTP side: so far probes, a start page that says what runs and where, and a tap on the event log.
 //!
 //! Nothing here may touch the log or write to a table: it only shows.
 
@@ -7,6 +7,8 @@
 pub mod limits;
 mod page;
 mod server;
+mod tap;
 
 pub use page::StartPage;
-pub use server::{ServeError, WebServer, serve};
+pub use server::{ServeError, Site, WebServer, serve};
+pub use tap::{PATH as TAP_PATH, Tap};

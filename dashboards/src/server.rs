@@ -12,10 +12,14 @@ use axum::{
     response::{Html, IntoResponse},
     routing::get,
 };
+use eventlog::Log;
 use platform::{health::Health, shutdown::Shutdown};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::{StartPage, limits};
+use crate::{
+    StartPage, limits,
+    tap::{self, Tappable},
+};
 
 /// Why the web port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -42,30 +46,37 @@ impl WebServer {
     }
 }
 
+/// What is served.
+#[derive(Debug, Default)]
+pub struct Site {
+    /// What runs and where.
+    pub start: StartPage,
+    /// The log of this process, if it has one, to be tapped.
+    pub log: Option<Log>,
+}
+
 /// What answers are made of.
 #[derive(Debug)]
-struct Pages {
+pub(crate) struct Pages {
     start: StartPage,
     health: Health,
+    pub(crate) tap: Option<Tappable>,
 }
 
 /// Listens on `listen` (`host:port`) and serves until shutdown.
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn serve(
-    listen: &str,
-    start: StartPage,
-    health: Health,
-    shutdown: Shutdown,
-) -> Result<WebServer, ServeError> {
+pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown) -> Result<WebServer, ServeError> {
     let failed = |source| ServeError {
         listen: listen.to_owned(),
         source,
     };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let router = router(Pages { start, health });
+    let Site { start, log } = site;
+    let tap = log.map(|log| Tappable::new(log, shutdown.clone()));
+    let router = router(Pages { start, health, tap });
     let task = tokio::spawn(run(listener, router, shutdown));
     Ok(WebServer { address, task })
 }
@@ -75,12 +86,14 @@ fn router(pages: Pages) -> Router {
         .route("/", get(start_page))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route(tap::PATH, get(tap::answer))
         .with_state(Arc::new(pages))
 }
 
 async fn run(listener: TcpListener, router: Router, shutdown: Shutdown) {
     let stopping = shutdown.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.requested().await });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.requested().await });
     let overdue = async {
         shutdown.requested().await;
         tokio::time::sleep(limits::DRAIN_MAX).await;
@@ -143,9 +156,7 @@ mod tests {
         let health = Health::new(Arc::new(ManualClock::at(0)));
         let component = health.component("process", Need::Required);
         let (trigger, shutdown) = Shutdown::new();
-        let server = serve("127.0.0.1:0", StartPage::default(), health, shutdown)
-            .await
-            .unwrap();
+        let server = serve("127.0.0.1:0", Site::default(), health, shutdown).await.unwrap();
         assert_eq!(ask(server.address, "/healthz").await.0, 200);
         let (status, body) = ask(server.address, "/readyz").await;
         assert_eq!(status, 503);
@@ -165,9 +176,7 @@ mod tests {
         let listen = taken.local_addr().unwrap().to_string();
         let health = Health::new(Arc::new(ManualClock::at(0)));
         let (_trigger, shutdown) = Shutdown::new();
-        let refusal = serve(&listen, StartPage::default(), health, shutdown)
-            .await
-            .unwrap_err();
+        let refusal = serve(&listen, Site::default(), health, shutdown).await.unwrap_err();
         assert!(refusal.to_string().contains(&listen), "{refusal}");
     }
 }

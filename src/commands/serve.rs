@@ -1,7 +1,7 @@
 //! `meridian serve`: the web side alone. It has probes and a start page so far.
 
 use clap::Args;
-use dashboards::StartPage;
+use dashboards::Site;
 
 use crate::{
     cli::CommonOptions, config::ValidConfig, failure::Failure, output, process::Process, services, stages::Stages,
@@ -52,8 +52,8 @@ async fn start(
     process: &Process,
 ) -> Result<[(&'static str, String); 2], Failure> {
     let metrics_url = services::start_metrics(stages, &config.metrics_listen, process).await?;
-    let mut page = StartPage::default();
-    page.add("metrics", &metrics_url);
-    let web_url = services::start_web(stages, &config.serve_listen, page, process).await?;
+    let mut site = Site::default();
+    site.start.add("metrics", &metrics_url);
+    let web_url = services::start_web(stages, &config.serve_listen, site, process).await?;
     Ok([("web", web_url), ("metrics", metrics_url)])
 }

@@ -1,22 +1,29 @@
 //! `meridian tap`: a live view of events as they pass through the log.
 //!
-//! Reads as a group of its own from the end of the log on. It never commits, so it takes nothing from anybody.
+//! From Kafka directly; from an embedded log through the web side of the process that owns it.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
-use eventlog::{Consumer, ConsumerEvent, Headers, LogError, RecordBatch, Subscription};
+use dashboards::{TAP_PATH, Tap};
+use http_body_util::{BodyExt, Empty};
+use hyper::{Response, body::Incoming};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use platform::{shutdown::Shutdown, telemetry::LogFormat};
 use schemas::{Event, record};
 
-use crate::{cli::CommonOptions, failure::Failure, output, pipeline, process::until_signalled};
+use crate::{
+    cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, output, pipeline,
+    process::until_signalled,
+};
 
 const EXAMPLES: &str = "\
 Examples:
-  meridian tap --config meridian.toml
-  meridian tap --config meridian.toml --tenant acme --device truck-7 --json";
+  meridian tap                                           of the `meridian up` that runs on ./meridian-data
+  meridian tap --tenant acme --device truck-7 --json
+  meridian tap --config meridian.toml                    of Kafka, if the configuration has a section [kafka]";
 
-/// Show events as they pass through Kafka, one line each
+/// Show events as they pass through the log, one line each
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct TapOptions {
@@ -29,57 +36,42 @@ pub(crate) struct TapOptions {
     /// The canonical event as JSON; also with `--log-format json`
     #[arg(long)]
     json: bool,
+    /// Data folder of the `meridian up` to look into, where there is no Kafka
+    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
+    data_dir: PathBuf,
 }
 
 /// Runs until a signal comes.
 ///
 /// # Errors
-/// When the log fails.
+/// When the log fails, or the process that owns it is not there.
 pub(crate) async fn run(options: &TapOptions, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
-    if config.log.kafka.is_none() {
-        return Err(Failure::usage(
-            "`meridian tap` reads Kafka, and the configuration has no section `[kafka]`: an embedded log is open in the \
-             process of `meridian up` alone; there, look at the view `measurements` in ClickHouse",
-        ));
-    }
     let shutdown = until_signalled()?;
-    let log = pipeline::open_log(&config, std::path::PathBuf::new()).await?;
-    let consumer = log
-        .consumer(Subscription {
-            group: format!("meridian-tap-{:016x}", rand::random::<u64>()),
-            topics: vec![(record::EVENTS_TOPIC.into(), Headers::Skip)],
-        })
-        .map_err(Failure::usage)?;
-    let view = View {
-        tenant: options.tenant.as_deref(),
-        device: options.device.as_deref(),
-        json: options.json || common.log_format() == LogFormat::Json,
+    let tap = Tap {
+        tenant: options.tenant.clone(),
+        device: options.device.clone(),
     };
-    follow(consumer, &view, &shutdown).await
+    let json = options.json || common.log_format() == LogFormat::Json;
+    if config.log.kafka.is_some() {
+        follow_kafka(&config, &tap, json, &shutdown).await
+    } else {
+        let running = Endpoints::read(&options.data_dir).map(|endpoints| endpoints.http);
+        let address = running.unwrap_or_else(|| format!("http://{}", config.serve_listen));
+        follow_web(&address, &tap, json, &shutdown).await
+    }
 }
 
-async fn follow(mut consumer: Box<dyn Consumer>, view: &View<'_>, shutdown: &Shutdown) -> Result<(), Failure> {
+async fn follow_kafka(config: &ValidConfig, tap: &Tap, json: bool, shutdown: &Shutdown) -> Result<(), Failure> {
+    let log = pipeline::open_log(config, PathBuf::new()).await?;
+    let mut consumer = Tap::open(&log).map_err(Failure::usage)?;
     loop {
-        let event = tokio::select! {
+        let lines = tokio::select! {
             biased;
             () = shutdown.requested() => break,
-            event = consumer.next() => event.map_err(Failure::runtime)?,
+            lines = tap.next(consumer.as_mut()) => lines.map_err(Failure::runtime)?,
         };
-        match event {
-            ConsumerEvent::Assigned(partitions) => {
-                tracing::info!(partitions = partitions.len(), "watching from the end of the log on");
-                for partition in partitions {
-                    match consumer.start(&partition.topic_partition, partition.high).await {
-                        // It left again meanwhile, and will come back if it is ours.
-                        Ok(()) | Err(LogError::Fenced { .. }) => {}
-                        Err(error) => return Err(Failure::runtime(error)),
-                    }
-                }
-            }
-            ConsumerEvent::Revoked(_) => {}
-            ConsumerEvent::Records(batch) => output::print(&view.lines(&batch))?,
-        }
+        show(&lines, json)?;
     }
     if let Err(error) = consumer.close().await {
         tracing::debug!(%error, "the group notices by itself that we are gone");
@@ -87,51 +79,87 @@ async fn follow(mut consumer: Box<dyn Consumer>, view: &View<'_>, shutdown: &Shu
     Ok(())
 }
 
-/// Which events, and how they look.
-struct View<'options> {
-    tenant: Option<&'options str>,
-    device: Option<&'options str>,
-    json: bool,
-}
-
-impl View<'_> {
-    fn lines(&self, batch: &RecordBatch) -> String {
-        let mut text = String::new();
-        for record in batch.iter() {
-            // What is no event becomes a dead letter further on; it cannot be told whose it is.
-            let Ok(event) = record::decode(record.value) else {
-                continue;
-            };
-            let is_wanted = |wanted: Option<&str>, is: &str| wanted.is_none_or(|wanted| wanted == is);
-            if !is_wanted(self.tenant, &event.tenant) || !is_wanted(self.device, &event.device) {
-                continue;
-            }
-            if self.json {
-                text.push_str(&String::from_utf8_lossy(record.value));
-            } else {
-                describe(&event, &mut text);
-            }
-            text.push('\n');
+async fn follow_web(address: &str, tap: &Tap, json: bool, shutdown: &Shutdown) -> Result<(), Failure> {
+    let mut response = ask(address, tap).await?;
+    tracing::info!(address, "watching from the end of the log on");
+    // The end of what arrived may be in the middle of a line.
+    let mut pending: Vec<u8> = Vec::new();
+    loop {
+        let frame = tokio::select! {
+            biased;
+            () = shutdown.requested() => return Ok(()),
+            frame = response.body_mut().frame() => frame,
+        };
+        let ended = || Failure::runtime(format!("`meridian up` at {address} has ended"));
+        let frame = frame.ok_or_else(ended)?.map_err(|_error| ended())?;
+        if let Some(data) = frame.data_ref() {
+            pending.extend_from_slice(data);
         }
-        text
+        if let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') {
+            let rest = pending.split_off(end + 1);
+            show(&pending, json)?;
+            pending = rest;
+        }
     }
 }
 
-fn describe(event: &Event<'_>, text: &mut String) {
-    let written = (|| {
-        write!(text, "{} {}/{}", time(event.ts_ms), event.tenant, event.device)?;
-        if let Some(seq) = event.seq {
-            write!(text, " #{seq}")?;
+async fn ask(address: &str, tap: &Tap) -> Result<Response<Incoming>, Failure> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in [("tenant", &tap.tenant), ("device", &tap.device)] {
+        if let Some(value) = value {
+            query.append_pair(name, value);
         }
-        if let Some(position) = event.position {
-            write!(text, " ({:.5}, {:.5})", position.latitude(), position.longitude())?;
+    }
+    let uri = format!("{address}{TAP_PATH}?{}", query.finish()).parse();
+    let uri = uri.map_err(|error| Failure::runtime(format!("`{address}` is no address: {error}")))?;
+    let client: Client<_, Empty<&[u8]>> = Client::builder(TokioExecutor::new()).build_http();
+    let response = client.get(uri).await.map_err(|_error| {
+        Failure::runtime(format!(
+            "no `meridian up` answers at {address}: start it, name its folder with `--data-dir`, or give a configuration \
+             with a section `[kafka]`"
+        ))
+    })?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status();
+    let reason = response
+        .into_body()
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
+    let reason = String::from_utf8_lossy(&reason.unwrap_or_default()).trim().to_owned();
+    Err(Failure::runtime(format!(
+        "`meridian` at {address} refuses: {reason} ({status})"
+    )))
+}
+
+/// Writes events, one in each line.
+fn show(lines: &[u8], json: bool) -> Result<(), Failure> {
+    if json {
+        return output::print(&String::from_utf8_lossy(lines));
+    }
+    let mut text = String::new();
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        if let Ok(event) = record::decode(line) {
+            describe(&event, &mut text).expect("writing to a string cannot fail");
         }
-        for metric in &event.metrics {
-            write!(text, " {}={}", metric.name, metric.value)?;
-        }
-        Ok::<(), std::fmt::Error>(())
-    })();
-    written.expect("writing to a string cannot fail");
+    }
+    output::print(&text)
+}
+
+fn describe(event: &Event<'_>, text: &mut String) -> std::fmt::Result {
+    write!(text, "{} {}/{}", time(event.ts_ms), event.tenant, event.device)?;
+    if let Some(seq) = event.seq {
+        write!(text, " #{seq}")?;
+    }
+    if let Some(position) = event.position {
+        write!(text, " ({:.5}, {:.5})", position.latitude(), position.longitude())?;
+    }
+    for metric in &event.metrics {
+        write!(text, " {}={}", metric.name, metric.value)?;
+    }
+    writeln!(text)
 }
 
 fn time(unix_ms: i64) -> String {

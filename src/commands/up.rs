@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dashboards::StartPage;
+use dashboards::Site;
 use loadtest::fleet::{FleetOptions, run_fleet};
 
 use crate::{
@@ -141,14 +141,17 @@ async fn start(
         .clone()
         .unwrap_or_else(|| data_dir.checkpoints_url());
     pipeline::start_process(stages, &config, &log, &clickhouse, &checkpoints, process)?;
-    pipeline::start_ingest(stages, config.ingest, log, has_own_broker, process);
+    pipeline::start_ingest(stages, config.ingest, log.clone(), has_own_broker, process);
 
-    let mut page = StartPage::default();
+    let mut site = Site {
+        log: Some(log),
+        ..Site::default()
+    };
     for (name, address) in &rows {
-        page.add(name, address);
+        site.start.add(name, address);
     }
-    page.add("metrics", &metrics);
-    let http = services::start_web(stages, &config.serve_listen, page, process).await?;
+    site.start.add("metrics", &metrics);
+    let http = services::start_web(stages, &config.serve_listen, site, process).await?;
     rows.push(("web", http.clone()));
     rows.push(("metrics", metrics.clone()));
     if demo {

@@ -58,9 +58,21 @@ fn roles_alone_refuse_to_run_without_kafka() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("[kafka]") && said.contains("meridian up"), "{said}");
     }
-    let output = meridian(&["tap"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(errors(&output).contains("[kafka]"), "{}", errors(&output));
+}
+
+#[test]
+fn a_tap_without_anything_to_tap_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = crate::meridian::command(&["tap"], folder.path())
+        .env("MERIDIAN__SERVE__LISTEN", "127.0.0.1:9")
+        .output()
+        .unwrap();
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("http://127.0.0.1:9") && said.contains("--data-dir"),
+        "{said}"
+    );
 }
 
 #[test]

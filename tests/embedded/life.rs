@@ -181,6 +181,40 @@ async fn the_demo_has_live_rollups_of_every_level_within_half_a_minute() {
 }
 
 #[tokio::test]
+async fn a_tap_shows_what_passes_through_the_embedded_log() {
+    let mut up = Up::start(&[]);
+    publish(&up.mqtt(), Version::V5, events("before", 0..1)).await;
+    up.store().wait_until_complete(1).await;
+    let data_dir = up.data_dir();
+    let tap = |arguments: &[&str]| {
+        let arguments = [&["tap", "--data-dir", data_dir.to_str().unwrap()], arguments].concat();
+        crate::meridian::daemon(&arguments).start().unwrap()
+    };
+    let (mut lines, json) = (tap(&["--tenant", "acme"]), tap(&["--device", "b", "--json"]));
+    for tap in [&lines, &json] {
+        tap.wait_for_line("watching", READY_MAX).unwrap();
+    }
+    // The server's own word that it stands at the end of the log.
+    up.daemon
+        .wait_until("two taps", READY_MAX, || {
+            up.daemon.log().matches("watching from the end").count() == 2
+        })
+        .unwrap();
+    publish(&up.mqtt(), Version::V5, events("a", 0..3)).await;
+    publish(&up.mqtt(), Version::V5, events("b", 0..3)).await;
+    lines
+        .wait_for_line("acme/a #2 (48.10000, 11.60000) v=2", READY_MAX)
+        .unwrap();
+    let event = json.wait_for_line("\"seq\":2", READY_MAX).unwrap();
+    let event: Value = serde_json::from_str(&event).unwrap();
+    assert_eq!((&event["device"], &event["metrics"]["v"]), (&json!("b"), &json!(2.0)));
+    assert!(!json.log().contains("\"a\"") && !lines.log().contains("before"));
+    assert_eq!(lines.interrupt().unwrap().code(), Some(0));
+    // One that is still open must not hold up the end.
+    up.stop();
+}
+
+#[tokio::test]
 async fn a_clickhouse_of_its_own_process_serves_migrations_and_up() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["embedded", "clickhouse", "--port", "0", "--data-dir", "engine"];

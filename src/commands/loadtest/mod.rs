@@ -7,12 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::{
-    cli::CommonOptions,
-    config::ValidConfig,
-    endpoints::{self, Endpoints},
-    failure::Failure,
-};
+use crate::{cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,8 +53,7 @@ struct Target {
 impl Target {
     /// Addresses of the `up` that runs on the data folder, if one does.
     fn running(&self) -> Option<Endpoints> {
-        let text = std::fs::read(self.data_dir.join(endpoints::FILE)).ok()?;
-        serde_json::from_slice(&text).ok()
+        Endpoints::read(&self.data_dir)
     }
 
     fn mqtt_url(&self, config: &ValidConfig) -> String {
