@@ -55,10 +55,12 @@ async fn decode(
     while intake.recv_many(&mut waiting, DECODE_BATCH_MESSAGES).await > 0 {
         for item in waiting.drain(..) {
             let control = match item {
-                Intake::Received(received) => {
-                    batch.add(received);
-                    if batch.is_full() {
-                        batch.hand_over(occupancy, decoded).await?;
+                Intake::Received(messages) => {
+                    for received in messages {
+                        batch.add(received);
+                        if batch.is_full() {
+                            batch.hand_over(occupancy, decoded).await?;
+                        }
                     }
                     continue;
                 }

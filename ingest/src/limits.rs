@@ -49,6 +49,9 @@ pub const RECORD_BYTES_MIN: usize = 64 << 10;
 /// Bytes of the MQTT topic kept in a dead letter: our own topics have at most some 400.
 pub const DEAD_LETTER_TOPIC_BYTES: usize = 4 << 10;
 
+/// Messages that are read in one go at most; the client library itself reads nine.
+pub const READ_BATCH_MESSAGES: usize = 64;
+
 /// Messages that are decoded in one go: the cost of handing a batch over vanishes, and its first message waits for
 /// a fraction of a millisecond.
 pub const DECODE_BATCH_MESSAGES: usize = 256;

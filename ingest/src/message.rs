@@ -62,13 +62,14 @@ impl Received {
     }
 }
 
-/// Subscriber to decoder. Capacity: the window and its overflow, so that handing over never waits.
+/// Subscriber to decoder. Capacity in batches: as many as the window and its overflow have messages, so that handing
+/// over never waits.
 #[derive(Debug)]
 pub enum Intake {
     /// A connection came up; all that follows came on it.
     Connected(Connected),
-    /// A message.
-    Received(Received),
+    /// Messages that were read in one go: one hand-over, and one waking of the decoder, for all of them.
+    Received(Vec<Received>),
     /// Nothing more will come; acknowledgements still can go out.
     Ended,
 }

@@ -181,6 +181,7 @@ impl<'run> Wiring<'run> {
             numbers: self.numbers.clone(),
             session: Session::default(),
             received_at_ms: 0,
+            batch: Vec::new(),
         };
         let forwarder = Forwarder {
             window: Window::new(stamp.clone()),

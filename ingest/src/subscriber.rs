@@ -61,6 +61,8 @@ pub(crate) struct Reader {
     pub(crate) numbers: Arc<AtomicU64>,
     pub(crate) session: Session,
     pub(crate) received_at_ms: i64,
+    /// Read and not handed over yet.
+    pub(crate) batch: Vec<Received>,
 }
 
 /// What the reading of a connection and those who watch over it tell each other.
@@ -170,10 +172,10 @@ impl Reader {
         let ended = self.read_events(link, filters, signs).await;
         for publish in link.leftovers() {
             if !signs.stopping.load(Relaxed) {
-                self.take_in(publish)?;
+                self.take_in(publish);
             }
         }
-        ended
+        self.hand_over_batch().and(ended)
     }
 
     async fn read_events<L: Link>(
@@ -186,13 +188,16 @@ impl Reader {
             if !signs.stopping.load(Relaxed) {
                 self.hold().await?;
             }
+            if self.batch.len() >= limits::READ_BATCH_MESSAGES || !link.has_more() {
+                self.hand_over_batch()?;
+            }
             let event = link.next().await?;
             signs.heard.store(true, Relaxed);
             match event {
                 SourceEvent::Publish(publish) => {
                     // Not acknowledged, so the broker sends it to whoever comes after us.
                     if !signs.stopping.load(Relaxed) {
-                        self.take_in(publish)?;
+                        self.take_in(publish);
                     }
                 }
                 SourceEvent::Connected { session_present } => {
@@ -240,10 +245,12 @@ impl Reader {
     }
 
     /// Waits while the window is full, but never so long that the connection would suffer.
-    async fn hold(&self) -> Result<(), SourceError> {
+    async fn hold(&mut self) -> Result<(), SourceError> {
         match self.pressure() {
             Pressure::Open => {}
             Pressure::Slow => {
+                // What was read must not wait for room that only its own way through the log can make.
+                self.hand_over_batch()?;
                 let room = async {
                     while self.pressure() != Pressure::Open {
                         self.occupancy.released_some().await;
@@ -270,7 +277,7 @@ impl Reader {
         may_return(self.window, messages, bytes)
     }
 
-    fn take_in(&mut self, mut publish: Publish) -> Result<(), SourceError> {
+    fn take_in(&mut self, mut publish: Publish) {
         self.received_at_ms = self.received_at_ms.max(self.clock.wall_ms());
         let payload_bytes = publish.payload.len();
         if payload_bytes > self.record_bytes_max {
@@ -286,14 +293,21 @@ impl Reader {
             received_at_ms: self.received_at_ms,
             received_at: self.clock.monotonic(),
         };
-        let bytes = received.cost_bytes();
-        self.hand_over(Intake::Received(received))?;
-        self.occupancy.taken(bytes);
+        self.occupancy.taken(received.cost_bytes());
         self.counts.received.fetch_add(1, Relaxed);
         if redelivered {
             self.counts.redelivered.fetch_add(1, Relaxed);
         }
-        Ok(())
+        self.batch.push(received);
+    }
+
+    fn hand_over_batch(&mut self) -> Result<(), SourceError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let room = self.batch.len().max(4);
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(room));
+        self.hand_over(Intake::Received(batch))
     }
 
     fn hand_over(&self, item: Intake) -> Result<(), SourceError> {

@@ -47,6 +47,9 @@ pub trait Link: Send {
     /// The connection is broken for good.
     fn next(&mut self) -> impl Future<Output = Result<SourceEvent, SourceError>> + Send;
 
+    /// True when the next event is here already, so that asking for it will not wait.
+    fn has_more(&self) -> bool;
+
     /// Messages that were read before the connection broke and that nobody will send again (QoS 0).
     fn leftovers(&mut self) -> Vec<Publish>;
 }

@@ -109,6 +109,10 @@ impl Link for LinkV4 {
         }
     }
 
+    fn has_more(&self) -> bool {
+        !self.event_loop.state.events.is_empty()
+    }
+
     fn leftovers(&mut self) -> Vec<Publish> {
         let events = self.event_loop.state.events.drain(..);
         events
