@@ -7,3 +7,4 @@ mod mosquitto;
 mod publisher;
 mod running;
 mod scripted;
+mod tls;
