@@ -1,6 +1,4 @@
-//! The `meridian` binary: reads the command line, and does what it says.
-//!
-//! Wiring only: everything that knows events is in the crates beside this one.
+//! The `meridian` binary: wiring only. Everything that knows events is in the crates beside this one.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the report"))]
 
@@ -15,6 +13,8 @@ mod output;
 mod pipeline;
 mod probe;
 mod process;
+#[cfg(test)]
+mod reference;
 mod services;
 mod stages;
 mod startup;

@@ -86,6 +86,25 @@ async fn an_interrupt_drains_what_was_acknowledged() {
     up.stop();
 }
 
+#[test]
+fn a_signal_that_is_sent_twice_at_once_still_drains() {
+    let mut up = Up::start(&[]);
+    let pid = up.daemon.pid().to_string();
+    for _ in 0..2 {
+        let sent = std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+    assert_eq!(
+        up.daemon.wait_for_exit(READY_MAX).unwrap().code(),
+        Some(0),
+        "{}",
+        up.daemon.log()
+    );
+}
+
 #[tokio::test]
 async fn a_killed_process_comes_back_with_all_data_and_counts_nothing_twice() {
     let mut up = Up::start(&[]);
