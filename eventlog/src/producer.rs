@@ -82,6 +82,10 @@ pub struct Delivery {
     /// As given in the message.
     pub token: Token,
     /// Where it lies durably, or why it may not.
+    ///
+    /// After an outage the offset may be that of another message: a broker that finds a batch stored already by an
+    /// earlier try, and has been killed since, does not always know where. The partition is right, and the message is
+    /// there once. Nothing may depend on the offset.
     pub result: Result<Position, DeliveryFailure>,
 }
 
