@@ -8,6 +8,7 @@
 mod bad_messages;
 mod command_line;
 mod configuration;
+mod crashes;
 mod device;
 mod life;
 mod meridian;
