@@ -83,9 +83,9 @@ pub struct Delivery {
     pub token: Token,
     /// Where it lies durably, or why it may not.
     ///
-    /// After an outage the offset may be that of another message: a broker that finds a batch stored already by an
-    /// earlier try, and has been killed since, does not always know where. The partition is right, and the message is
-    /// there once. Nothing may depend on the offset.
+    /// After an outage of Kafka a message may lie there twice, the report naming either place: seen with a broker killed
+    /// between storing a batch and answering, in two of three runs, in spite of the idempotent producer. Whoever reads
+    /// the log tells repeated records by what they say.
     pub result: Result<Position, DeliveryFailure>,
 }
 

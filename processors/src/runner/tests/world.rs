@@ -206,6 +206,14 @@ impl World {
         }
     }
 
+    /// The group has committed the end of every partition.
+    pub(super) fn is_committed(&self) -> bool {
+        all_places().into_iter().all(|place| {
+            let high = self.high(&place);
+            high == 0 || self.log.committed(GROUP, &place) == Some(high)
+        })
+    }
+
     pub(super) fn high(&self, place: &TopicPartition) -> u64 {
         let records = self.log.records(place).unwrap();
         records.next_offset().unwrap_or(0)
