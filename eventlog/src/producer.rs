@@ -83,9 +83,9 @@ pub struct Delivery {
     pub token: Token,
     /// Where it lies durably, or why it may not.
     ///
-    /// After an outage of Kafka a message may lie there twice, the report naming either place: seen with a broker killed
-    /// between storing a batch and answering, in two of three runs, in spite of the idempotent producer. Whoever reads
-    /// the log tells repeated records by what they say.
+    /// After an outage of Kafka a message may lie there twice, the report naming either place: seen with a broker that
+    /// was killed while it stored batches, in spite of the idempotent producer. Whoever reads the log tells repeated
+    /// records by what they say.
     pub result: Result<Position, DeliveryFailure>,
 }
 
