@@ -31,12 +31,6 @@ pub fn from_rfc3339(text: &str) -> Option<i64> {
     i64::try_from(milliseconds).ok().filter(|ms| *ms >= 0)
 }
 
-/// RFC 3339 text of Unix milliseconds, for people.
-#[must_use]
-pub fn to_rfc3339(timestamp_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(timestamp_ms).map_or_else(|_| timestamp_ms.to_string(), |time| time.to_string())
-}
-
 /// True when a rollup bucket can hold this time.
 #[must_use]
 pub fn fits_a_bucket(timestamp_ms: i64) -> bool {

@@ -32,12 +32,6 @@ impl DistinctDevices {
         true
     }
 
-    /// True when the device has been counted for sure.
-    #[must_use]
-    pub fn contains(&self, hash: u32) -> bool {
-        self.hashes.binary_search(&hash).is_ok()
-    }
-
     /// The hashes, rising.
     #[must_use]
     pub fn hashes(&self) -> &[u32] {

@@ -92,12 +92,6 @@ impl Rollups {
         }
     }
 
-    /// The parameters in force.
-    #[must_use]
-    pub fn parameters(&self) -> &RollupParameters {
-        &self.parameters
-    }
-
     /// Adds one measurement to every level.
     pub fn add(&mut self, measurement: &Measurement, symbols: &Symbols) {
         if self.accumulator_count() + self.parameters.levels.len() > self.parameters.accumulators_max {
