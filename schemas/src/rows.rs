@@ -76,6 +76,64 @@ fn append_ends(ends: &mut Vec<i32>, other: &mut Vec<i32>, shift: usize) {
     ends.extend(other.drain(..).map(|end| end + shift));
 }
 
+/// What all columns can do.
+trait Column {
+    /// Moves the items of `other` to the end of these.
+    fn append(&mut self, other: &mut Self);
+    /// Makes room for as many items as `other` has.
+    fn reserve_like(&mut self, other: &Self);
+}
+
+impl<T> Column for Vec<T> {
+    fn append(&mut self, other: &mut Self) {
+        self.append(other);
+    }
+
+    fn reserve_like(&mut self, other: &Self) {
+        self.reserve(other.len());
+    }
+}
+
+impl Column for TextColumn {
+    fn append(&mut self, other: &mut Self) {
+        self.append(other);
+    }
+
+    fn reserve_like(&mut self, other: &Self) {
+        self.bytes.reserve(other.bytes.len());
+        self.ends.reserve(other.ends.len());
+    }
+}
+
+impl<T> Column for ListColumn<T> {
+    fn append(&mut self, other: &mut Self) {
+        self.append(other);
+    }
+
+    fn reserve_like(&mut self, other: &Self) {
+        self.items.reserve(other.items.len());
+        self.ends.reserve(other.ends.len());
+    }
+}
+
+/// What rows do column by column.
+macro_rules! columns {
+    ($rows:ident { $($column:ident),* $(,)? }) => {
+        impl $rows {
+            /// Moves the rows of `other` to the end of these.
+            pub fn append(&mut self, other: &mut Self) {
+                $(Column::append(&mut self.$column, &mut other.$column);)*
+            }
+
+            /// Makes room for as many rows as `other` has: rows come in about equal numbers from flush to flush, and
+            /// columns that grow step by step are copied each time.
+            pub fn reserve_like(&mut self, other: &Self) {
+                $(Column::reserve_like(&mut self.$column, &other.$column);)*
+            }
+        }
+    };
+}
+
 /// Rows of `measurement_log`: one for each metric of an event. Key: ..., partition, offset.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MeasurementRows {
@@ -117,29 +175,7 @@ pub struct MeasurementRows {
     pub offset: Vec<u64>,
 }
 
-impl MeasurementRows {
-    /// Moves the rows of `other` to the end of these.
-    pub fn append(&mut self, other: &mut Self) {
-        self.tenant.append(&mut other.tenant);
-        self.metric.append(&mut other.metric);
-        self.device.append(&mut other.device);
-        self.ts_ms.append(&mut other.ts_ms);
-        self.value.append(&mut other.value);
-        self.latitude_e7.append(&mut other.latitude_e7);
-        self.longitude_e7.append(&mut other.longitude_e7);
-        self.cell.append(&mut other.cell);
-        self.seq.append(&mut other.seq);
-        self.received_at_ms.append(&mut other.received_at_ms);
-        self.device_ts_ms.append(&mut other.device_ts_ms);
-        self.clock_suspect.append(&mut other.clock_suspect);
-        self.altitude_m.append(&mut other.altitude_m);
-        self.speed_mps.append(&mut other.speed_mps);
-        self.heading_deg.append(&mut other.heading_deg);
-        self.accuracy_m.append(&mut other.accuracy_m);
-        self.partition.append(&mut other.partition);
-        self.offset.append(&mut other.offset);
-    }
-}
+columns!(MeasurementRows { tenant, metric, device, ts_ms, value, latitude_e7, longitude_e7, cell, seq, received_at_ms, device_ts_ms, clock_suspect, altitude_m, speed_mps, heading_deg, accuracy_m, partition, offset });
 
 /// Rows of `rollup_log`: absolute snapshots of accumulators. Key: tenant, metric, period, res, bucket, cell, partition,
 /// generation; of equal keys the highest version holds.
@@ -179,27 +215,7 @@ pub struct RollupRows {
     pub device_hashes: ListColumn<u32>,
 }
 
-impl RollupRows {
-    /// Moves the rows of `other` to the end of these.
-    pub fn append(&mut self, other: &mut Self) {
-        self.tenant.append(&mut other.tenant);
-        self.metric.append(&mut other.metric);
-        self.period_seconds.append(&mut other.period_seconds);
-        self.resolution.append(&mut other.resolution);
-        self.bucket_seconds.append(&mut other.bucket_seconds);
-        self.cell.append(&mut other.cell);
-        self.partition.append(&mut other.partition);
-        self.generation.append(&mut other.generation);
-        self.version.append(&mut other.version);
-        self.count.append(&mut other.count);
-        self.sum.append(&mut other.sum);
-        self.min.append(&mut other.min);
-        self.max.append(&mut other.max);
-        self.bin_keys.append(&mut other.bin_keys);
-        self.bin_counts.append(&mut other.bin_counts);
-        self.device_hashes.append(&mut other.device_hashes);
-    }
-}
+columns!(RollupRows { tenant, metric, period_seconds, resolution, bucket_seconds, cell, partition, generation, version, count, sum, min, max, bin_keys, bin_counts, device_hashes });
 
 /// Rows of `device_log`: last known state of devices. Key: tenant, device, partition; highest version holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -295,21 +311,7 @@ pub struct DeadLetterRows {
     pub offset: Vec<u64>,
 }
 
-impl DeadLetterRows {
-    /// Moves the rows of `other` to the end of these.
-    pub fn append(&mut self, other: &mut Self) {
-        self.id.append(&mut other.id);
-        self.received_at_ms.append(&mut other.received_at_ms);
-        self.stage.append(&mut other.stage);
-        self.reason.append(&mut other.reason);
-        self.detail.append(&mut other.detail);
-        self.broker.append(&mut other.broker);
-        self.topic.append(&mut other.topic);
-        self.payload.append(&mut other.payload);
-        self.partition.append(&mut other.partition);
-        self.offset.append(&mut other.offset);
-    }
-}
+columns!(DeadLetterRows { id, received_at_ms, stage, reason, detail, broker, topic, payload, partition, offset });
 
 /// Rows for all tables, gathered for one flush.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -25,10 +25,15 @@ pub struct Sample {
     pub bin_key: i16,
     /// Offset of its event.
     pub offset: u64,
+    /// Log clock at its event, Unix milliseconds.
+    pub log_clock_ms: i64,
+    /// Hash of its device, unless that is counted already.
+    pub new_device: Option<u32>,
 }
 
-/// Absolute values of one cell, one partition, one generation.
+/// Absolute values of one cell, one partition, one generation. There are very many, and each is two cache lines.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Accumulator {
     /// Which cell.
     pub key: CellKey,
@@ -54,6 +59,8 @@ pub struct Accumulator {
     pub devices: DistinctDevices,
 }
 
+const _: () = assert!(size_of::<Option<Accumulator>>() == 128);
+
 impl Accumulator {
     /// An empty accumulator for an event about to be added.
     #[must_use]
@@ -74,14 +81,23 @@ impl Accumulator {
     }
 
     /// Folds a measurement in.
-    pub fn add(&mut self, sample: Sample, log_clock_ms: i64) {
+    pub fn add(&mut self, sample: &Sample) {
         self.last_offset = sample.offset;
-        self.touched_ms = log_clock_ms;
+        self.touched_ms = sample.log_clock_ms;
         self.count += 1;
         self.sum += sample.value;
         self.min = self.min.min(sample.value);
         self.max = self.max.max(sample.value);
         self.sketch.add(sample.bin_key);
+        if let Some(hash) = sample.new_device {
+            self.devices.insert(hash);
+        }
+    }
+
+    /// Reads everything that [`Self::add`] will change, to have it fetched. The result means nothing.
+    #[must_use]
+    pub fn peek(&self, sample: &Sample) -> u64 {
+        self.count ^ self.sketch.peek(sample.bin_key)
     }
 
     /// Log clock at which nobody is expected to add any more, before lingering.

@@ -45,66 +45,81 @@ fn ln_gamma() -> f64 {
     0.020_000_666_706_669_435
 }
 
+/// Values kept as they come, before they are counted in bins.
+const RECENT_MAX: usize = 11;
+
 /// Counts by bin.
 ///
-/// Most cells see few distinct values: a short sorted list. Where values crowd, a run of counters with no gaps is found
-/// without a search. Which form a sketch has is never seen from outside.
+/// Most cells see few values, and memory elsewhere is slow to reach: the last few keys wait in the sketch itself, and
+/// cells that see no more have nothing else. Which form a sketch has is never seen from outside.
 #[derive(Clone, Debug, Default)]
 pub struct Sketch {
-    /// Keys rising; all bins that no run covers.
-    sparse: Vec<(i16, u32)>,
-    /// Counters of consecutive keys from `run_start` on; empty until there are enough bins close together.
-    run: Vec<u32>,
-    run_start: i16,
-    /// Bins of the run with a count.
-    run_bins: usize,
+    /// Keys not counted in `settled` yet.
+    recent: [i16; RECENT_MAX],
+    recent_count: u8,
+    settled: Option<Box<Bins>>,
 }
-
-/// Bins of a list before a run is tried: below, searching is as fast.
-const SPARSE_BINS: usize = 12;
-/// Counters of a run for each bin with a count, at most: 4 bytes each, against 8 for an entry of the list.
-const RUN_SPREAD: usize = 4;
 
 impl Sketch {
     /// Counts one value by its bin.
     pub fn add(&mut self, key: i16) {
-        if let Some(counter) = self.run_index(key).and_then(|index| self.run.get_mut(index)) {
-            self.run_bins += usize::from(*counter == 0);
-            *counter = counter.saturating_add(1);
-        } else {
-            self.add_sparse(key, 1);
+        if let Some(bins) = &mut self.settled {
+            let was = bins.len();
+            if bins.add_to_run(key) {
+                if bins.len() != was && bins.is_nearly_full() {
+                    self.settle().bound();
+                }
+                return;
+            }
         }
-        if self.bin_count() > BINS_MAX {
-            self.merge_smallest();
+        // What is merged when a sketch is full must not depend on what waits: nothing waits in one that is nearly full.
+        let nearly_full = self.settled.as_ref().is_some_and(|bins| bins.is_nearly_full());
+        if usize::from(self.recent_count) < RECENT_MAX && !nearly_full {
+            self.recent[usize::from(self.recent_count)] = key;
+            self.recent_count += 1;
+            return;
         }
+        let bins = self.settle();
+        bins.add(key);
+        bins.bound();
+    }
+
+    /// Reads what [`Self::add`] will change, to have it fetched. The result means nothing.
+    #[must_use]
+    pub fn peek(&self, key: i16) -> u64 {
+        let bins = self.settled.as_ref();
+        let counter = bins.and_then(|bins| bins.run.get(bins.run_index(key)?));
+        u64::from(self.recent_count) ^ counter.map_or(0, |counter| u64::from(*counter))
     }
 
     /// The bins that have a count, keys rising.
     pub fn bins(&self) -> impl Iterator<Item = (i16, u32)> {
-        // The list has no key within the run, so the run fits between two of its entries.
-        let (below, above) = self
-            .sparse
-            .split_at(self.sparse.partition_point(|bin| bin.0 < self.run_start));
-        let run = self.run.iter().enumerate().filter(|(_, count)| **count > 0);
-        let run = run.map(|(index, count)| (self.run_start + index as i16, *count));
-        below.iter().copied().chain(run).chain(above.iter().copied())
+        let mut waiting = self.recent;
+        waiting[..usize::from(self.recent_count)].sort_unstable();
+        let mut waiting = waiting.into_iter().take(self.recent_count.into()).peekable();
+        let mut settled = self.settled.iter().flat_map(|bins| bins.iter()).peekable();
+        std::iter::from_fn(move || {
+            let key = match (settled.peek(), waiting.peek()) {
+                (Some(bin), Some(key)) => bin.0.min(*key),
+                (Some(bin), None) => bin.0,
+                (None, Some(key)) => *key,
+                (None, None) => return None,
+            };
+            let mut count = settled.next_if(|bin| bin.0 == key).map_or(0, |bin| bin.1);
+            while waiting.next_if_eq(&key).is_some() {
+                count = count.saturating_add(1);
+            }
+            Some((key, count))
+        })
     }
 
-    /// Number of bins that have a count.
-    #[must_use]
-    pub fn bin_count(&self) -> usize {
-        self.sparse.len() + self.run_bins
-    }
-
-    /// From bins with rising keys.
+    /// From bins with rising keys, at most [`BINS_MAX`].
     #[must_use]
     pub fn from_bins(bins: Vec<(i16, u32)>) -> Self {
-        let mut sketch = Self {
-            sparse: bins,
+        Self {
+            settled: (!bins.is_empty()).then(|| Box::new(Bins::new(bins))),
             ..Self::default()
-        };
-        sketch.gather_run();
-        sketch
+        }
     }
 
     /// The quantile `q` in 0..=1 of the values counted; NaN when there are none. SQL does the same over merged bins.
@@ -120,21 +135,94 @@ impl Sketch {
         bin.map_or(f64::NAN, |bin| bin_value(bin.0))
     }
 
+    /// Counts the keys that wait.
+    fn settle(&mut self) -> &mut Bins {
+        let bins = self.settled.get_or_insert_default();
+        for key in &self.recent[..usize::from(self.recent_count)] {
+            bins.add(*key);
+        }
+        self.recent_count = 0;
+        bins
+    }
+}
+
+/// Counters of bins: a short sorted list, and where values crowd a run of counters with no gaps, found without a search.
+#[derive(Clone, Debug, Default)]
+struct Bins {
+    /// Keys rising; all bins that no run covers.
+    sparse: Vec<(i16, u32)>,
+    /// Counters of consecutive keys from `run_start` on; empty until there are enough bins close together.
+    run: Vec<u32>,
+    run_start: i16,
+    /// Bins of the run with a count.
+    run_bins: usize,
+}
+
+/// Bins of a list before a run is tried: below, searching is as fast.
+const SPARSE_BINS: usize = 12;
+/// Counters of a run for each bin with a count, at most: 4 bytes each, against 8 for an entry of the list.
+const RUN_SPREAD: usize = 4;
+
+impl Bins {
+    fn new(bins: Vec<(i16, u32)>) -> Self {
+        let mut new = Self {
+            sparse: bins,
+            ..Self::default()
+        };
+        new.gather_run();
+        new
+    }
+
+    fn len(&self) -> usize {
+        self.sparse.len() + self.run_bins
+    }
+
+    /// Could keys that wait make it too many?
+    fn is_nearly_full(&self) -> bool {
+        self.len() + RECENT_MAX >= BINS_MAX
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (i16, u32)> {
+        // The list has no key within the run, so the run fits between two of its entries.
+        let (below, above) = self
+            .sparse
+            .split_at(self.sparse.partition_point(|bin| bin.0 < self.run_start));
+        let run = self.run.iter().enumerate().filter(|(_, count)| **count > 0);
+        let run = run.map(|(index, count)| (self.run_start + index as i16, *count));
+        below.iter().copied().chain(run).chain(above.iter().copied())
+    }
+
+    fn add(&mut self, key: i16) {
+        if !self.add_to_run(key) {
+            self.add_sparse(key);
+        }
+    }
+
     fn run_index(&self, key: i16) -> Option<usize> {
         usize::try_from(i32::from(key) - i32::from(self.run_start)).ok()
     }
 
-    fn add_sparse(&mut self, key: i16, count: u32) {
+    /// False when the run does not cover the key.
+    fn add_to_run(&mut self, key: i16) -> bool {
+        let Some(counter) = self.run_index(key).and_then(|index| self.run.get_mut(index)) else {
+            return false;
+        };
+        self.run_bins += usize::from(*counter == 0);
+        *counter = counter.saturating_add(1);
+        true
+    }
+
+    fn add_sparse(&mut self, key: i16) {
         match self.sparse.binary_search_by_key(&key, |bin| bin.0) {
-            Ok(index) => self.sparse[index].1 = self.sparse[index].1.saturating_add(count),
+            Ok(index) => self.sparse[index].1 = self.sparse[index].1.saturating_add(1),
             Err(index) => {
                 if self.sparse.len() == self.sparse.capacity() {
                     // Small steps: there are many sketches, and most stay as they are.
-                    self.sparse.reserve_exact((self.sparse.len() / 8).max(2));
+                    self.sparse.reserve_exact((self.sparse.len() / 8).max(RECENT_MAX));
                 }
-                self.sparse.insert(index, (key, count));
+                self.sparse.insert(index, (key, 1));
                 // Trying costs a pass over the bins, so only when the list has grown by a good part.
-                if self.sparse.len() >= SPARSE_BINS && self.sparse.len().is_multiple_of(SPARSE_BINS) {
+                if self.sparse.len().is_multiple_of(SPARSE_BINS) {
                     self.gather_run();
                 }
             }
@@ -143,7 +231,7 @@ impl Sketch {
 
     /// Puts the longest crowd of bins into the run.
     fn gather_run(&mut self) {
-        let bins: Vec<(i16, u32)> = self.bins().collect();
+        let bins: Vec<(i16, u32)> = self.iter().collect();
         let crowd = longest_crowd(&bins);
         (self.run, self.run_bins, self.sparse) = (Vec::new(), 0, Vec::new());
         let (Some(first), Some(last)) = (bins.get(crowd.start), bins[..crowd.end].last()) else {
@@ -158,20 +246,23 @@ impl Sketch {
         self.sparse = [&bins[..crowd.start], &bins[crowd.end..]].concat();
     }
 
-    fn merge_smallest(&mut self) {
-        let mut bins: Vec<(i16, u32)> = self.bins().collect();
-        let smallest = (0..bins.len())
-            .min_by_key(|index| bins[*index].0.abs())
-            .expect("it is full");
-        let (_, count) = bins.remove(smallest);
-        let neighbours = [smallest.checked_sub(1), (smallest < bins.len()).then_some(smallest)];
-        let heir = neighbours
-            .into_iter()
-            .flatten()
-            .min_by_key(|index| bins[*index].0.abs())
-            .expect("many are left");
-        bins[heir].1 = bins[heir].1.saturating_add(count);
-        *self = Self::from_bins(bins);
+    /// Merges the bins of smallest magnitude while there are too many.
+    fn bound(&mut self) {
+        while self.len() > BINS_MAX {
+            let mut bins: Vec<(i16, u32)> = self.iter().collect();
+            let smallest = (0..bins.len())
+                .min_by_key(|index| bins[*index].0.abs())
+                .expect("it is full");
+            let (_, count) = bins.remove(smallest);
+            let neighbours = [smallest.checked_sub(1), (smallest < bins.len()).then_some(smallest)];
+            let heir = neighbours
+                .into_iter()
+                .flatten()
+                .min_by_key(|index| bins[*index].0.abs())
+                .expect("many are left");
+            bins[heir].1 = bins[heir].1.saturating_add(count);
+            *self = Self::new(bins);
+        }
     }
 }
 
@@ -228,12 +319,30 @@ mod tests {
         for key in -1_500..1_500 {
             sketch.add(key);
         }
-        assert_eq!((sketch.bin_count(), sketch.bins().count()), (BINS_MAX, BINS_MAX));
+        assert_eq!(sketch.bins().count(), BINS_MAX);
         assert_eq!(sketch.bins().map(|bin| bin.1).sum::<u32>(), 3_000);
         assert!(sketch.bins().is_sorted());
     }
 
     proptest! {
+        /// A sketch that was saved and restored merges the same bins as one that was not.
+        #[test]
+        fn a_full_sketch_depends_on_its_values_alone(
+            keys in proptest::collection::vec(-1_100..1_100i16, 1..200), restore_at in 0..200usize,
+        ) {
+            let mut straight = Sketch::default();
+            (-1_019..1_020).for_each(|key| straight.add(key));
+            let mut restored = straight.clone();
+            for (index, key) in keys.into_iter().enumerate() {
+                straight.add(key);
+                restored.add(key);
+                if index == restore_at {
+                    restored = Sketch::from_bins(restored.bins().collect());
+                }
+            }
+            prop_assert!(straight.bins().eq(restored.bins()));
+        }
+
         /// Whatever form the sketch takes on the way, and however it was made, it counts.
         #[test]
         fn bins_are_a_plain_count(

@@ -2,7 +2,12 @@
 
 use hashbrown::HashMap;
 
-use super::accumulator::{Accumulator, CellKey};
+use super::{
+    FETCHED_TOGETHER,
+    accumulator::{Accumulator, CellKey, Sample},
+};
+
+const LINKED: &str = "links end before their accumulators";
 
 /// Accumulators of one level.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +17,8 @@ pub(super) struct LevelStore {
     free: Vec<u32>,
     /// Slots changed since they were last written; an evicted one may still be named here.
     dirty: Vec<u32>,
+    /// Slots that the next samples go to, in their order.
+    pub(super) touching: Vec<u32>,
 }
 
 impl LevelStore {
@@ -34,11 +41,31 @@ impl LevelStore {
         slot
     }
 
+    /// Adds each sample to the accumulator in the slot of `touching` at its place, and forgets these.
+    pub(super) fn add(&mut self, samples: &[Sample]) {
+        let mut touching = std::mem::take(&mut self.touching);
+        debug_assert_eq!(touching.len(), samples.len(), "one slot for each sample");
+        for (slots, samples) in touching
+            .chunks(FETCHED_TOGETHER)
+            .zip(samples.chunks(FETCHED_TOGETHER))
+        {
+            let peeks = slots.iter().zip(samples).map(|(slot, sample)| self.at(*slot).peek(sample));
+            std::hint::black_box(peeks.fold(0, |all, one| all ^ one));
+            for (slot, sample) in slots.iter().zip(samples) {
+                self.touch(*slot).add(sample);
+            }
+        }
+        touching.clear();
+        self.touching = touching;
+    }
+
+    fn at(&self, slot: u32) -> &Accumulator {
+        self.slots[slot as usize].as_ref().expect(LINKED)
+    }
+
     /// The accumulator in a slot, about to be changed.
-    pub(super) fn touch(&mut self, slot: u32) -> &mut Accumulator {
-        let accumulator = self.slots[slot as usize]
-            .as_mut()
-            .expect("links end before their accumulators");
+    fn touch(&mut self, slot: u32) -> &mut Accumulator {
+        let accumulator = self.slots[slot as usize].as_mut().expect(LINKED);
         if !accumulator.dirty {
             accumulator.dirty = true;
             self.dirty.push(slot);

@@ -83,7 +83,7 @@ impl From<&Accumulator> for AccumulatorV1 {
             min: accumulator.min,
             max: accumulator.max,
             bins: accumulator.sketch.bins().collect(),
-            device_hashes: accumulator.devices.hashes().to_vec(),
+            device_hashes: accumulator.devices.hashes().into_owned(),
         }
     }
 }
