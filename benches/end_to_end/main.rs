@@ -25,8 +25,8 @@ mod subscriber;
 
 use std::env;
 
-const EVENTS_DEFAULT: usize = 1_000_000;
-const BATCH: usize = 50;
+/// Events in a message, and how many events make a run of some seconds.
+const RUNS: [(usize, usize); 2] = [(1, 300_000), (50, 500_000)];
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -42,11 +42,9 @@ fn main() {
         runtime.block_on(subscriber::run(mqtt, clickhouse));
         return;
     }
-    let events = arguments
-        .first()
-        .map_or(EVENTS_DEFAULT, |text| text.parse().expect("a number of events"));
-    for batch in [1, BATCH] {
-        let load = load::Load::new(events, batch);
+    let given: Option<usize> = arguments.first().map(|text| text.parse().expect("a number of events"));
+    for (batch, events) in RUNS {
+        let load = load::Load::new(given.unwrap_or(events), batch);
         report::heading(&load);
         let subject = runtime.block_on(product::run(&load));
         subject.print("meridian up");

@@ -21,6 +21,7 @@ type Threads = BTreeMap<u32, (String, u64)>;
 
 /// Looks at processes until it is asked what it saw.
 pub(crate) struct Observer {
+    idle_ticks_before: u64,
     watched: Vec<Watched>,
     stop: Arc<AtomicBool>,
     looking: JoinHandle<Vec<Threads>>,
@@ -65,21 +66,20 @@ impl Observer {
             seen
         });
         Self {
+            idle_ticks_before: idle_ticks(),
             watched: watched.collect(),
             stop,
             looking,
         }
     }
 
-    /// The costs since the start.
-    pub(crate) fn finish(self) -> Vec<Cost> {
+    /// The costs since the start, and the CPU seconds that nobody on the machine used.
+    pub(crate) fn finish(self) -> (Vec<Cost>, f64) {
+        let idle_ticks = idle_ticks().saturating_sub(self.idle_ticks_before);
         self.stop.store(true, Ordering::Relaxed);
         let seen = self.looking.join().unwrap();
-        self.watched
-            .iter()
-            .zip(seen)
-            .map(|(watched, seen)| watched.cost(seen))
-            .collect()
+        let costs = self.watched.iter().zip(seen).map(|(watched, seen)| watched.cost(seen));
+        (costs.collect(), idle_ticks as f64 / TICKS_PER_SECOND)
     }
 }
 
@@ -145,4 +145,11 @@ fn memory_peak_bytes(pid: u32) -> u64 {
         .and_then(|word| word.parse::<u64>().ok())
         .unwrap_or(0)
         * 1024
+}
+
+/// Of all cores: the fourth and fifth number are those of doing nothing and of waiting for a disk.
+fn idle_ticks() -> u64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let words = text.lines().next().unwrap_or_default().split_whitespace();
+    words.skip(4).take(2).filter_map(|word| word.parse::<u64>().ok()).sum()
 }

@@ -47,7 +47,7 @@ pub(crate) async fn run(load: &Load) -> Outcome {
         .wait_for_rows("measurement_log", "measurements", load.rows())
         .await;
     let rolled_up = store.wait_for_rollups(load.rows()).await;
-    let costs = observer.finish();
+    let (costs, idle_cpu_seconds) = observer.finish();
     let outcome = Outcome {
         events: load.events,
         messages: load.messages.len(),
@@ -55,6 +55,7 @@ pub(crate) async fn run(load: &Load) -> Outcome {
         rolled_up_after: Some(rolled_up - published.first),
         published,
         costs,
+        idle_cpu_seconds,
     };
     up.interrupt().unwrap();
     outcome

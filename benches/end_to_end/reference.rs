@@ -36,13 +36,15 @@ pub(crate) async fn run(load: &Load) -> Outcome {
     ]);
     let published = load.publish(&mqtt).await;
     let visible = store.wait_for_rows("plain", "plain", load.rows()).await;
+    let (costs, idle_cpu_seconds) = observer.finish();
     Outcome {
         events: load.events,
         messages: load.messages.len(),
         visible_after: visible - published.first,
         rolled_up_after: None,
         published,
-        costs: observer.finish(),
+        costs,
+        idle_cpu_seconds,
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Outcome {
     /// From the first publish.
     pub(crate) rolled_up_after: Option<Duration>,
     pub(crate) costs: Vec<Cost>,
+    /// Nobody on the machine used them.
+    pub(crate) idle_cpu_seconds: f64,
 }
 
 pub(crate) fn heading(load: &Load) {
@@ -85,15 +87,18 @@ impl Outcome {
             .iter()
             .max_by(|left, right| left.busiest.1.total_cmp(&right.busiest.1));
         let (thread, seconds) = busiest.map_or(("", 0.0), |cost| (cost.busiest.0.as_str(), cost.busiest.1));
+        let idle = self.idle_cpu_seconds / took;
         let verdict = if busy >= FULL * cores {
             "the machine is full: the rate is that of its cores"
+        } else if idle <= (1.0 - FULL) * cores {
+            "others use the machine: measure again when it is idle"
         } else if seconds >= FULL * took {
             "one thread is full, and the rest waits for it"
         } else {
             "neither the machine nor a thread is full: the rate is that of a window and the time until it is acknowledged"
         };
         format!(
-            "{busy:.1} of {cores:.0} cores busy, busiest thread `{thread}` {:.0} % of one: {verdict}",
+            "{busy:.1} of {cores:.0} cores busy and {idle:.1} idle, busiest thread `{thread}` {:.0} % of one: {verdict}",
             seconds / took * 100.0
         )
     }

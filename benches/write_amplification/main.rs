@@ -27,7 +27,7 @@ use schemas::{record::EVENTS_TOPIC, rows::Rows};
 
 use self::{levels::Levels, traffic::Traffic};
 
-const MINUTES_DEFAULT: u32 = 10;
+const MINUTES_DEFAULT: u32 = 5;
 /// As in the default configuration.
 const PARTITIONS: u16 = 12;
 /// As in the default configuration: `process.checkpoint_interval`.

@@ -55,10 +55,10 @@ fn main() {
         let (mut bare, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             bare.push(measure(count, window, |url| {
-                runtime.block_on(bare_subscriber(url, count))
+                runtime.block_on(bare_subscriber(url, count));
             }));
             ours.push(measure(count, window, |url| {
-                runtime.block_on(whole_ingest(url, window, count))
+                runtime.block_on(whole_ingest(url, window, count));
             }));
         }
         // Neighbours in time, so that what slows the machine slows both.

@@ -17,7 +17,7 @@ const NOT_OF_A_PAYLOAD: [Reason; 4] = [
 const RECEIVED_AT_MS: i64 = 1_732_212_345_678;
 
 /// A payload is either refused for a reason that users know, or each of its events survives its record.
-pub fn payload(bytes: &[u8]) {
+pub(crate) fn payload(bytes: &[u8]) {
     match payload::decode_json(bytes) {
         Ok(readings) => {
             assert!((1..=limits::EVENTS_PER_BATCH_MAX).contains(&readings.len()));
@@ -33,7 +33,7 @@ pub fn payload(bytes: &[u8]) {
 }
 
 /// A record is refused as one, or what was read of it survives being written again.
-pub fn record(bytes: &[u8]) {
+pub(crate) fn record(bytes: &[u8]) {
     match record::decode(bytes) {
         Ok(event) => survives(&event),
         Err(rejection) => {
