@@ -25,7 +25,7 @@ tasks of this repository
   cargo xtask test                                    all checks and all tests, against real daemons
   cargo xtask ci                                      the same, and the checks that need extra tools
   cargo xtask tidy                                    the house rules that no other tool checks
-  cargo xtask bench [NAME]                            all benchmarks, or one
+  cargo xtask bench [NAME [ARGUMENTS] | --help]       all benchmarks, or one
   cargo xtask doctor                                  what is installed, what is missing, what to do
 ";
 

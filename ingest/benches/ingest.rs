@@ -1,8 +1,10 @@
-//! How fast one connection is, against a bare subscriber of the same client library in the same run.
+//! How many messages a second one connection takes, beside a bare subscriber of the same client library in the same run.
 //!
-//! A broker that does nothing but send numbered publishes within a window feeds, in turn, a subscriber that
-//! acknowledges at once and discards, and the whole of ingest over a log in memory:
-//! `cargo run --release -p ingest --example throughput [messages] [window] [rounds]`.
+//! A broker that does nothing but send numbered publishes within a window feeds, in turn, a subscriber that acknowledges
+//! at once and discards, and the whole of ingest over a log in memory. CPU time is that of the subscriber alone: the
+//! broker's threads count their own and are taken off. Run: `cargo xtask bench ingest [messages]`.
+//!
+//! Must never be read as the speed of the product: the log of the product is durable, and devices are not one sender.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +13,7 @@
 )]
 
 use std::{
-    env,
+    env, fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     sync::{
@@ -31,42 +33,101 @@ use schemas::{
     topic::TopicPattern,
 };
 
+/// Messages of one measurement.
+const MESSAGES_DEFAULT: u64 = 300_000;
+/// The default of `receive_maximum`, and one that hides every latency.
+const WINDOWS: [u64; 2] = [1_000, 20_000];
+const ROUNDS: usize = 3;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
-    let argument = |index: usize, default: u64| {
-        let text = env::args().nth(index);
-        text.map_or(default, |text| text.parse().expect("a number"))
-    };
-    let (count, window, rounds) = (argument(1, 500_000), argument(2, 1000), argument(3, 3));
+    let given = env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let count = given.map_or(MESSAGES_DEFAULT, |text| text.parse().expect("a number of messages"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut ratios = Vec::new();
-    for round in 1..=rounds {
-        let bare = measure(count, window, |url| runtime.block_on(bare_subscriber(url, count)));
-        let ours = measure(count, window, |url| runtime.block_on(whole_ingest(url, window, count)));
-        println!(
-            "round {round}: bare {bare:.0}/s, ingest {ours:.0}/s, ratio {:.2}",
-            ours / bare
-        );
-        ratios.push(ours / bare);
+    println!(
+        "{count} messages of {} bytes, QoS 1, one connection; median of {ROUNDS}",
+        payload(0).len()
+    );
+    println!("window   subscriber           messages/s   CPU us/message   ratio");
+    for window in WINDOWS {
+        let (mut bare, mut ours) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            bare.push(measure(count, window, |url| {
+                runtime.block_on(bare_subscriber(url, count));
+            }));
+            ours.push(measure(count, window, |url| {
+                runtime.block_on(whole_ingest(url, window, count));
+            }));
+        }
+        // Neighbours in time, so that what slows the machine slows both.
+        let ratios = bare
+            .iter()
+            .zip(&ours)
+            .map(|(bare, ours)| ours.per_second / bare.per_second);
+        let ratio = median(ratios.collect());
+        for (name, runs, ratio) in [("bare rumqttc", bare, None), ("the whole of ingest", ours, Some(ratio))] {
+            println!(
+                "{window:<6}   {name:<20} {:>10.0}   {:>14.2}   {}",
+                median(runs.iter().map(|run| run.per_second).collect()),
+                median(runs.iter().map(|run| run.cpu_us).collect()),
+                ratio.map_or_else(|| "1".to_owned(), |ratio| format!("{ratio:.2}")),
+            );
+        }
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("median ratio {:.2}", ratios[ratios.len() / 2]);
 }
 
-/// Messages a second from the first publish to the last acknowledgement.
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "counts of a measurement are far below the limit"
-)]
-fn measure(count: u64, window: u64, subscriber: impl FnOnce(String)) -> f64 {
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+struct Run {
+    /// From the first publish to the last acknowledgement.
+    per_second: f64,
+    /// CPU time of the subscriber for each message, in microseconds.
+    cpu_us: f64,
+}
+
+fn measure(count: u64, window: u64, subscriber: impl FnOnce(String)) -> Run {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    let cpu_before = process_cpu();
     let broker = thread::spawn(move || serve(&listener, count, window));
     subscriber(url);
-    count as f64 / broker.join().unwrap().as_secs_f64()
+    let (took, broker_cpu) = broker.join().unwrap();
+    let cpu = process_cpu() - cpu_before - broker_cpu;
+    Run {
+        per_second: count as f64 / took.as_secs_f64(),
+        cpu_us: cpu.as_secs_f64() * 1e6 / count as f64,
+    }
 }
 
-/// Greets, grants, and sends `count` publishes with at most `window` unacknowledged.
-fn serve(listener: &TcpListener, count: u64, window: u64) -> Duration {
+/// CPU time of this process so far, ended threads included.
+fn process_cpu() -> Duration {
+    // The kernel counts in hundredths of a second for everybody.
+    const TICK_MS: u64 = 10;
+    let statistics = fs::read_to_string("/proc/self/stat").unwrap();
+    // The name stands in parentheses and may hold anything; user and system time are the 12th and 13th word after it.
+    let (_, rest) = statistics.rsplit_once(')').unwrap();
+    let ticks = rest
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|word| word.parse::<u64>().unwrap());
+    Duration::from_millis(ticks.sum::<u64>() * TICK_MS)
+}
+
+/// CPU time of this thread so far.
+fn thread_cpu() -> Duration {
+    let statistics = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(statistics.split_whitespace().next().unwrap().parse().unwrap())
+}
+
+/// Greets, grants, and sends `count` publishes with at most `window` unacknowledged. Returns how long that took, and the
+/// CPU time of the broker.
+fn serve(listener: &TcpListener, count: u64, window: u64) -> (Duration, Duration) {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_nodelay(true).unwrap();
     read_packet(&mut stream);
@@ -91,16 +152,13 @@ fn serve(listener: &TcpListener, count: u64, window: u64) -> Duration {
         sent = next;
         stream.write_all(&buffer).unwrap();
     }
-    acks.join().unwrap();
-    started.elapsed()
+    let acks_cpu = acks.join().unwrap();
+    (started.elapsed(), thread_cpu() + acks_cpu)
 }
 
 fn write_publish(number: u64, window: u64, out: &mut Vec<u8>) {
     let topic = format!("telemetry/acme/bus-{:03}", number % 500);
-    let payload = format!(
-        r#"{{"ts":{},"seq":{number},"lat":48.137154,"lon":11.576124,"accuracy_m":5.0,"speed_mps":12.5,"metrics":{{"temperature":21.5,"humidity":40.1,"battery":0.87}},"firmware":"1.4.2"}}"#,
-        1_732_212_345_678 + number
-    );
+    let payload = payload(number);
     let length = 2 + topic.len() + 2 + 1 + payload.len();
     out.push(0x32);
     out.push(u8::try_from(length % 128).unwrap() | 0x80);
@@ -113,7 +171,15 @@ fn write_publish(number: u64, window: u64, out: &mut Vec<u8>) {
     out.extend(payload.as_bytes());
 }
 
-fn count_acks(mut stream: TcpStream, count: u64, acked: &AtomicU64, sender: &thread::Thread) {
+fn payload(number: u64) -> String {
+    format!(
+        r#"{{"ts":{},"seq":{number},"lat":48.137154,"lon":11.576124,"accuracy_m":5.0,"speed_mps":12.5,"metrics":{{"temperature":21.5,"humidity":40.1,"battery":0.87}},"firmware":"1.4.2"}}"#,
+        1_732_212_345_678 + number
+    )
+}
+
+/// Returns its CPU time.
+fn count_acks(mut stream: TcpStream, count: u64, acked: &AtomicU64, sender: &thread::Thread) -> Duration {
     let mut buffer = [0; 64 << 10];
     let (mut held, mut total) = (0, 0);
     while total < count {
@@ -130,6 +196,7 @@ fn count_acks(mut stream: TcpStream, count: u64, acked: &AtomicU64, sender: &thr
         acked.store(total, Ordering::Release);
         sender.unpark();
     }
+    thread_cpu()
 }
 
 fn read_packet(stream: &mut TcpStream) -> Vec<u8> {
