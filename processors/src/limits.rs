@@ -106,3 +106,7 @@ const _: () = assert!(
     "slow comes before deaf"
 );
 const _: () = assert!(CHECKPOINTS_KEPT >= 2, "a damaged checkpoint needs one to fall back to");
+
+/// Places in memory read ahead of their change: about as many as a core can wait for side by side. Without that it
+/// waits for one after the other.
+pub(crate) const FETCHED_TOGETHER: usize = 16;

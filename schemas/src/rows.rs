@@ -175,7 +175,26 @@ pub struct MeasurementRows {
     pub offset: Vec<u64>,
 }
 
-columns!(MeasurementRows { tenant, metric, device, ts_ms, value, latitude_e7, longitude_e7, cell, seq, received_at_ms, device_ts_ms, clock_suspect, altitude_m, speed_mps, heading_deg, accuracy_m, partition, offset });
+columns!(MeasurementRows {
+    tenant,
+    metric,
+    device,
+    ts_ms,
+    value,
+    latitude_e7,
+    longitude_e7,
+    cell,
+    seq,
+    received_at_ms,
+    device_ts_ms,
+    clock_suspect,
+    altitude_m,
+    speed_mps,
+    heading_deg,
+    accuracy_m,
+    partition,
+    offset
+});
 
 /// Rows of `rollup_log`: absolute snapshots of accumulators. Key: tenant, metric, period, res, bucket, cell, partition,
 /// generation; of equal keys the highest version holds.
@@ -215,7 +234,24 @@ pub struct RollupRows {
     pub device_hashes: ListColumn<u32>,
 }
 
-columns!(RollupRows { tenant, metric, period_seconds, resolution, bucket_seconds, cell, partition, generation, version, count, sum, min, max, bin_keys, bin_counts, device_hashes });
+columns!(RollupRows {
+    tenant,
+    metric,
+    period_seconds,
+    resolution,
+    bucket_seconds,
+    cell,
+    partition,
+    generation,
+    version,
+    count,
+    sum,
+    min,
+    max,
+    bin_keys,
+    bin_counts,
+    device_hashes
+});
 
 /// Rows of `device_log`: last known state of devices. Key: tenant, device, partition; highest version holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -311,7 +347,18 @@ pub struct DeadLetterRows {
     pub offset: Vec<u64>,
 }
 
-columns!(DeadLetterRows { id, received_at_ms, stage, reason, detail, broker, topic, payload, partition, offset });
+columns!(DeadLetterRows {
+    id,
+    received_at_ms,
+    stage,
+    reason,
+    detail,
+    broker,
+    topic,
+    payload,
+    partition,
+    offset
+});
 
 /// Rows for all tables, gathered for one flush.
 #[derive(Clone, Debug, Default, PartialEq)]

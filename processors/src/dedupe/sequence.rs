@@ -80,6 +80,12 @@ impl SequenceWindow {
         Verdict::New
     }
 
+    /// Reads what the next count is compared with, to have it fetched. The result means nothing.
+    #[must_use]
+    pub fn peek(&self) -> u64 {
+        self.runs.first().map_or(0, Run::highest)
+    }
+
     fn begin_run(&mut self, seq: u64, claim: Claim) {
         self.runs.truncate(RUNS_MAX - 1);
         self.runs.insert(

@@ -117,6 +117,15 @@ impl DeviceState {
         (self.metrics.len() - 1, symbol)
     }
 
+    /// Reads a little of everything that [`Self::update`] and its neighbours use, to have it fetched. The result means
+    /// nothing.
+    #[must_use]
+    pub fn peek(&self) -> u64 {
+        let metric = self.metrics.first().map_or(0, |last| last.ts_ms as u64);
+        let broker = self.broker.as_bytes().first().map_or(0, |byte| u64::from(*byte));
+        self.sequence.peek() ^ metric ^ broker ^ self.last_offset ^ self.place_ts_ms as u64
+    }
+
     /// Takes over what an event says of the device itself; older events change nothing that a newer one said.
     pub fn update(&mut self, event: &Event<'_>, offset: u64) {
         self.last_offset = offset;

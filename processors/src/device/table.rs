@@ -51,6 +51,13 @@ impl DeviceTable {
         state
     }
 
+    /// Reads what the next event of a device will need, to have it fetched. The result means nothing.
+    #[must_use]
+    pub fn peek(&self, key: &[u8]) -> u64 {
+        let device = std::str::from_utf8(key).ok().and_then(|key| self.young.get(key));
+        device.map_or(0, DeviceState::peek)
+    }
+
     fn turn_generations(
         &mut self,
         log_clock_ms: i64,

@@ -27,13 +27,13 @@ use self::{
     level::{LEVELS_MAX, Level},
     store::LevelStore,
 };
-use crate::symbols::{Symbol, Symbols};
+use crate::{
+    limits::FETCHED_TOGETHER,
+    symbols::{Symbol, Symbols},
+};
 
 /// Measurements staged at most: enough for the processor to fetch ahead, few enough that they stay in its cache.
 const STAGED_MAX: usize = 512;
-/// Places in memory read ahead of their change: about as many as a core can wait for side by side. Without that it
-/// waits for one after the other.
-const FETCHED_TOGETHER: usize = 16;
 
 /// What shapes which accumulators live.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -119,7 +119,9 @@ impl Rollups {
     fn settle(&mut self, symbols: &Symbols) {
         let staged = std::mem::take(&mut self.staged);
         for measurements in staged.chunks(FETCHED_TOGETHER) {
-            let links = measurements.iter().map(|measurement| self.links.get(&self.link_key(measurement)));
+            let links = measurements
+                .iter()
+                .map(|measurement| self.links.get(&self.link_key(measurement)));
             std::hint::black_box(links.fold(0, |all, link| all ^ link.map_or(0, |link| link.last_offset)));
             for measurement in measurements {
                 self.find_accumulators(measurement, symbols);
@@ -139,9 +141,11 @@ impl Rollups {
     }
 
     fn find_accumulators(&mut self, measurement: &Measurement, symbols: &Symbols) {
+        // For every measurement, whether or not it needs room: links are not in checkpoints, so what is evicted when must
+        // not depend on them.
+        self.make_room(symbols);
         let key = self.link_key(measurement);
         if !self.links.contains_key(&key) {
-            self.make_room(symbols);
             let link = self.new_link(key, measurement.offset);
             self.links.insert(key, link);
         }
@@ -166,11 +170,7 @@ impl Rollups {
 
     fn new_link(&mut self, key: CellKey, offset: u64) -> Link {
         let mut slots = [0; LEVELS_MAX];
-        for ((slot, level), store) in slots
-            .iter_mut()
-            .zip(&self.parameters.levels)
-            .zip(&mut self.stores)
-        {
+        for ((slot, level), store) in slots.iter_mut().zip(&self.parameters.levels).zip(&mut self.stores) {
             let key = CellKey {
                 bucket_seconds: level.bucket(key.bucket_seconds),
                 cell: level.cell(key.cell),

@@ -2,10 +2,8 @@
 
 use hashbrown::HashMap;
 
-use super::{
-    FETCHED_TOGETHER,
-    accumulator::{Accumulator, CellKey, Sample},
-};
+use super::accumulator::{Accumulator, CellKey, Sample};
+use crate::limits::FETCHED_TOGETHER;
 
 const LINKED: &str = "links end before their accumulators";
 
@@ -45,11 +43,11 @@ impl LevelStore {
     pub(super) fn add(&mut self, samples: &[Sample]) {
         let mut touching = std::mem::take(&mut self.touching);
         debug_assert_eq!(touching.len(), samples.len(), "one slot for each sample");
-        for (slots, samples) in touching
-            .chunks(FETCHED_TOGETHER)
-            .zip(samples.chunks(FETCHED_TOGETHER))
-        {
-            let peeks = slots.iter().zip(samples).map(|(slot, sample)| self.at(*slot).peek(sample));
+        for (slots, samples) in touching.chunks(FETCHED_TOGETHER).zip(samples.chunks(FETCHED_TOGETHER)) {
+            let peeks = slots
+                .iter()
+                .zip(samples)
+                .map(|(slot, sample)| self.at(*slot).peek(sample));
             std::hint::black_box(peeks.fold(0, |all, one| all ^ one));
             for (slot, sample) in slots.iter().zip(samples) {
                 self.touch(*slot).add(sample);

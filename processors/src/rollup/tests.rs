@@ -148,7 +148,7 @@ proptest! {
         let (mut rows, mut measurements) = (RollupRows::default(), Vec::new());
         let (mut clock_ms, mut saved, mut replay_from) = (0i64, rollups.clone(), 0);
         // Some are added one by one, some many at a time.
-        let is_swept = |measurement: &Measurement| measurement.offset % 7 == 0;
+        let is_swept = |measurement: &Measurement| measurement.offset.is_multiple_of(7);
         for step in steps {
             match step {
                 Step::Add { metric, minutes, cell: index, device, value, clock_step_ms } => {

@@ -17,6 +17,7 @@ use crate::{
         sequence::{Claim, Verdict},
     },
     device::{DeviceState, Place, table::DeviceTable},
+    limits::FETCHED_TOGETHER,
     rollup::{Measurement, Rollups, accumulator::Origin},
     symbols::Symbols,
 };
@@ -102,14 +103,19 @@ impl EventsTask {
 
     pub(super) fn apply(&mut self, batch: &RecordBatch) {
         let first = self.state.next_offset;
-        for record in batch.iter().skip_while(|record| record.offset < first) {
-            self.state.next_offset = record.offset + 1;
-            self.state.log_clock_ms = self.state.log_clock_ms.max(record.timestamp_ms);
-            self.stats.consumed += 1;
-            if let Err(rejection) = self.apply_record(record) {
-                self.refuse(record, &rejection);
+        let records: Vec<RecordRef<'_>> = batch.iter().skip_while(|record| record.offset < first).collect();
+        for records in records.chunks(FETCHED_TOGETHER) {
+            let devices = records.iter().map(|record| self.state.devices.peek(record.key));
+            std::hint::black_box(devices.fold(0, |all, one| all ^ one));
+            for record in records {
+                self.state.next_offset = record.offset + 1;
+                self.state.log_clock_ms = self.state.log_clock_ms.max(record.timestamp_ms);
+                self.stats.consumed += 1;
+                if let Err(rejection) = self.apply_record(*record) {
+                    self.refuse(*record, &rejection);
+                }
+                self.sweep();
             }
-            self.sweep();
         }
     }
 
