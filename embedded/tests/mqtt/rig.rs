@@ -1,16 +1,44 @@
 //! Brokers for tests, and one small client for both versions of MQTT.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use embedded::mqtt::{MqttBroker, MqttConfig};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS, v5};
+use tempfile::TempDir;
 
-pub(crate) async fn broker() -> MqttBroker {
-    MqttBroker::start(MqttConfig {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-    })
-    .await
-    .unwrap()
+/// A broker on a folder of its own, which goes with it.
+pub(crate) struct Broker {
+    broker: MqttBroker,
+    folder: TempDir,
+}
+
+impl Broker {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.broker.address()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.broker.stop().await;
+    }
+
+    /// Stops it and starts it anew on the same folder.
+    pub(crate) async fn restart(self) -> Self {
+        self.broker.stop().await;
+        Self::start(self.folder).await
+    }
+
+    async fn start(folder: TempDir) -> Self {
+        let broker = MqttBroker::start(config(folder.path())).await.unwrap();
+        Self { broker, folder }
+    }
+}
+
+pub(crate) fn config(folder: &Path) -> MqttConfig {
+    MqttConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)), folder)
+}
+
+pub(crate) async fn broker() -> Broker {
+    Broker::start(tempfile::tempdir().unwrap()).await
 }
 
 /// The same steps for MQTT 3.1.1 and 5.
