@@ -205,5 +205,8 @@ const _: () = assert!(
 /// Buffer for what a client sends, while it sends little and while it sends much. Quiet clients have none.
 pub const MQTT_READ_BYTES: (usize, usize) = (4 << 10, 64 << 10);
 
+/// Patience with a lock on the MQTT broker's folder. Longer than a fork takes, too short for anyone to notice.
+pub const MQTT_LOCK_WAIT_MAX: Duration = Duration::from_millis(300);
+
 /// Threads that move packets between sockets and the broker.
 pub const MQTT_THREADS: usize = 2;

@@ -6,13 +6,15 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{
     record::{HEADER_BYTES, Record},
     recovery::Recovery,
 };
-use crate::EmbeddedError;
+use crate::{EmbeddedError, limits};
 
 const LOCK_FILE: &str = "meridian.lock";
 const SEGMENT_SUFFIX: &str = ".log";
@@ -48,13 +50,10 @@ impl Folder {
         fs::create_dir_all(path).map_err(unusable)?;
         let lock = File::options().create(true).append(true).open(path.join(LOCK_FILE));
         let lock = lock.map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(EmbeddedError::DataDirInUse { path: path.to_owned() });
-            }
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
-        }
+        wait_for_lock(&lock).map_err(|error| match error {
+            TryLockError::WouldBlock => EmbeddedError::DataDirInUse { path: path.to_owned() },
+            TryLockError::Error(error) => unusable(error),
+        })?;
         let folder = Self {
             path: path.into(),
             segments: Arc::default(),
@@ -181,6 +180,18 @@ impl Folder {
         let end = apply_all(&bytes, |_| {});
         bytes.truncate(end);
         Ok(bytes)
+    }
+}
+
+/// A child that its parent has just forked holds the parent's locks until it runs a program of its own, so a lock that
+/// is not free at once is asked for again, for a moment.
+fn wait_for_lock(lock: &File) -> Result<(), TryLockError> {
+    let until = Instant::now() + limits::MQTT_LOCK_WAIT_MAX;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(Duration::from_millis(10)),
+            outcome => return outcome,
+        }
     }
 }
 
