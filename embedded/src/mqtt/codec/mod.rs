@@ -8,6 +8,9 @@ mod reader;
 mod requests;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use self::reader::Reader;

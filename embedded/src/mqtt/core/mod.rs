@@ -25,6 +25,9 @@ mod retained;
 mod session;
 mod topics;
 
+#[cfg(test)]
+mod model;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
@@ -60,13 +63,6 @@ pub(super) struct Now {
 pub(super) struct Handle {
     session: u64,
     link: u64,
-}
-
-impl Handle {
-    /// The session, as records name it.
-    pub(super) fn session(self) -> u64 {
-        self.session
-    }
 }
 
 /// Why the broker ends a connection.

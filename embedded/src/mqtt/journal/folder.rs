@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     record::{HEADER_BYTES, Record},
-    recovery::Recovery,
+    recovery::{Recovery, for_each_record},
 };
 use crate::{EmbeddedError, limits};
 
@@ -147,8 +147,7 @@ impl Folder {
             };
             let path = self.segment_path(last.number);
             let bytes = fs::read(&path)?;
-            let mut recovery = Recovery::default();
-            let end = apply_all(&bytes, |record| recovery.apply(record));
+            let (recovery, end) = Recovery::read(&bytes);
             if !recovery.has_head() {
                 self.discard(last.number, "the state at its start is incomplete")?;
                 self.segments().pop();
@@ -177,7 +176,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
-        let end = apply_all(&bytes, |_| {});
+        let end = for_each_record(&bytes, |_| {});
         bytes.truncate(end);
         Ok(bytes)
     }
@@ -193,14 +192,4 @@ fn wait_for_lock(lock: &File) -> Result<(), TryLockError> {
             outcome => return outcome,
         }
     }
-}
-
-/// Hands over all complete records from the start; returns where they end.
-fn apply_all(bytes: &[u8], mut each: impl FnMut(&Record<'_>)) -> usize {
-    let mut end = 0;
-    while let Ok(Some((record, length))) = Record::read(&bytes[end..]) {
-        each(&record);
-        end += length;
-    }
-    end
 }

@@ -16,9 +16,11 @@ pub(super) mod record;
 mod recovery;
 mod writer;
 
+#[cfg(test)]
+pub(super) use self::files::scan_page;
 pub(super) use self::{
-    files::{Page, PageRequest, Place, read_page, scan_page},
+    files::{Page, PageRequest, Place, read_page},
     folder::Folder,
-    recovery::{RecoveredSession, Recovery},
+    recovery::Recovery,
     writer::{Journal, run},
 };

@@ -33,8 +33,15 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
+    /// The state as of the last complete record of a segment, and where that record ends.
+    pub(crate) fn read(bytes: &[u8]) -> (Self, usize) {
+        let mut recovery = Self::default();
+        let end = for_each_record(bytes, |record| recovery.apply(record));
+        (recovery, end)
+    }
+
     /// Takes the next record into account.
-    pub(crate) fn apply(&mut self, record: &Record<'_>) {
+    fn apply(&mut self, record: &Record<'_>) {
         self.is_closed = *record == Record::Closed;
         match *record {
             Record::Head {
@@ -141,4 +148,14 @@ impl RecoveredSession {
         self.pending = position.offset < next_offset;
         self.confirmed = self.confirmed.split_off(&position.ordinal);
     }
+}
+
+/// Hands over all complete records from the start; returns where they end.
+pub(super) fn for_each_record(bytes: &[u8], mut each: impl FnMut(&Record<'_>)) -> usize {
+    let mut end = 0;
+    while let Ok(Some((record, length))) = Record::read(&bytes[end..]) {
+        each(&record);
+        end += length;
+    }
+    end
 }
