@@ -79,7 +79,7 @@ proptest! {
         prop_assert_eq!((expiry, users), (expiry_s, user_properties));
         write_publish(Version::V4, &outgoing, &mut bytes);
         prop_assert_eq!(bytes.len(), outgoing.packet_bytes(Version::V4));
-        let v4::Packet::Publish(back) = v4::read(&mut bytes, PACKET_BYTES_MAX).unwrap() else { panic!("a PUBLISH") };
+        let v4::Packet::Publish(back) = v4::Packet::read(&mut bytes, PACKET_BYTES_MAX).unwrap() else { panic!("a PUBLISH") };
         prop_assert_eq!((back.topic.as_bytes(), &back.payload[..]), (topic.as_bytes(), &payload[..]));
     }
 
@@ -175,7 +175,7 @@ fn answers_are_understood_by_others() {
         (7, v5::PubAckReason::NoMatchingSubscribers)
     );
     write_reasons(Version::V4, true, 9, &[1, reason::FILTER_INVALID], &mut bytes);
-    let v4::Packet::SubAck(theirs) = v4::read(&mut bytes, 100).unwrap() else {
+    let v4::Packet::SubAck(theirs) = v4::Packet::read(&mut bytes, 100).unwrap() else {
         panic!("a SUBACK")
     };
     assert_eq!(

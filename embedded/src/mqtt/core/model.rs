@@ -26,7 +26,7 @@ const LIMITS: StoreLimits = StoreLimits {
     segment_bytes: 3000,
 };
 /// Some of these overflow the queue in memory, and the subscriber has to read from the log.
-const LARGE_BYTES: usize = 90 << 10;
+const LARGE_BYTES: usize = 60 << 10;
 
 /// Segments, oldest first, and which messages they begin with.
 #[derive(Default)]
