@@ -30,8 +30,8 @@ pub(super) enum End {
     Closed,
     #[error("the socket or the log failed: {0}")]
     Io(#[from] io::Error),
-    #[error("no CONNECT came in time")]
-    NoConnectInTime(#[from] tokio::time::error::Elapsed),
+    #[error("no CONNECT came in time, or it could not be answered in time")]
+    NotConnectedInTime(#[from] tokio::time::error::Elapsed),
     #[error("nothing came within the keep-alive time")]
     Silent,
     #[error("the peer does not read")]
@@ -171,7 +171,8 @@ impl Client<'_> {
                 self.output.clear();
                 return Ok(());
             }
-            self.bell.notified().await;
+            // A disk that cannot be written keeps everybody waiting, but no connection for ever.
+            timeout(limits::MQTT_WRITE_MAX, self.bell.notified()).await?;
         }
     }
 
@@ -186,15 +187,15 @@ impl Client<'_> {
     /// One round: what came goes to the broker, what is due goes out, then something has to happen.
     async fn step(&mut self) -> Result<(), End> {
         let broken = self.decode().err();
-        let flow = self.exchange()?;
+        let (flow, has_more) = self.exchange()?;
         if let Some(error) = broken {
             return Err(error.into());
         }
-        if let Flow::Goodbye { publish_will } = flow.0 {
+        if let Flow::Goodbye { publish_will } = flow {
             return Err(End::Goodbye { publish_will });
         }
-        let has_room = self.write_ready()?;
-        if flow.1 && has_room {
+        let is_written = self.write_ready()?;
+        if has_more && is_written {
             tokio::task::consume_budget().await;
             return Ok(());
         }
@@ -208,15 +209,15 @@ impl Client<'_> {
         }
         let can_read = self.packets.is_empty() && self.output.len() < limits::MQTT_OUTPUT_BYTES_MAX;
         let happened = tokio::select! {
-            ready = self.stream.readable(), if can_read => Happened::Readable(ready?),
-            ready = self.stream.writable(), if !self.output.is_empty() => Happened::Other(ready?),
-            () = self.bell.notified() => Happened::Other(()),
+            ready = self.stream.readable(), if can_read => ready.map(|()| Happened::Readable)?,
+            ready = self.stream.writable(), if !self.output.is_empty() => ready.map(|()| Happened::Other)?,
+            () = self.bell.notified() => Happened::Other,
             page = finished(&mut self.paging) => Happened::Page(page?),
             () = expired(&mut self.watchdog) => Happened::Expired,
         };
         match happened {
-            Happened::Readable(()) => self.read()?,
-            Happened::Other(()) => {}
+            Happened::Readable => self.read()?,
+            Happened::Other => {}
             Happened::Page(page) => {
                 self.paging = None;
                 self.shared.with(|broker, _| broker.page_arrived(self.handle, page))?;
@@ -345,7 +346,12 @@ impl Client<'_> {
             End::Broker(ended) => ended.reason,
             End::Packet(error) => error.reason(),
             End::Silent => reason::KEEP_ALIVE_TIMEOUT,
-            End::Closed | End::Io(_) | End::NoConnectInTime(_) | End::Deaf | End::NoConnect | End::Goodbye { .. } => {
+            End::Closed
+            | End::Io(_)
+            | End::NotConnectedInTime(_)
+            | End::Deaf
+            | End::NoConnect
+            | End::Goodbye { .. } => {
                 return;
             }
         };
@@ -356,8 +362,9 @@ impl Client<'_> {
 }
 
 enum Happened {
-    Readable(()),
-    Other(()),
+    Readable,
+    /// The socket takes output again, or the broker has rung.
+    Other,
     Page(Page),
     Expired,
 }

@@ -16,8 +16,10 @@ pub(super) enum Work {
     Batch(Batch),
     /// The broker stops after this one.
     Last(Batch),
-    /// Nothing to write; time to look around.
-    Idle,
+    /// Nothing to write; time to look around. Segments with only messages below the offset can go.
+    Idle {
+        needed_from: u64,
+    },
 }
 
 /// See the module.
@@ -106,15 +108,15 @@ impl Shared {
             return Work::Last(state.broker.take_last_batch(now));
         }
         if !state.broker.has_news() && !state.broker.has_moves() {
-            return Work::Idle;
+            return Work::Idle {
+                needed_from: state.broker.needed_from(),
+            };
         }
         let mut batch = state.broker.take_batch();
         let now = Instant::now();
         if now >= state.next_removal {
             state.next_removal = now + limits::MQTT_TICK;
             batch.needed_from = Some(state.broker.needed_from());
-            // Positions must not fall back behind what is about to be deleted.
-            batch.must_sync = true;
         }
         Work::Batch(batch)
     }

@@ -3,7 +3,7 @@
 //! The broker that is killed is a child process: this test binary, told by the environment to be one.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
@@ -265,6 +265,57 @@ async fn a_stop_and_a_start_change_nothing_for_sessions_and_retained_messages() 
         );
         assert!(retained.is_retained(), "{version:?}");
         broker.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_unfinished_is_cut_off_and_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Killable::start(folder.path());
+    let mut subscriber = Client::new(Version::V5, server.address, "ingest", false);
+    subscriber.connect().await;
+    subscriber.subscribe("telemetry/+/+").await;
+    drop(subscriber);
+    let mut publisher = Client::new(Version::V4, server.address, "fleet", true);
+    publisher.publish((0..20).map(|number| rig::message(number, 50))).await;
+    publisher.publish_retained("state/door", b"open".to_vec()).await;
+    server.kill();
+    let path = folder.path().join("mqtt");
+    // The start of a record that says it goes on, noise, and a new file that was not even begun.
+    for (name, garbage) in [
+        ("0000000000000001.log", &b"\xff\0\0\0\x12\x34\x56\x78\x03"[..]),
+        ("retained.log", b"\x09noise"),
+        ("0000000000000002.log", b"\x11\0\0"),
+    ] {
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(path.join(name))
+            .unwrap();
+        file.write_all(garbage).unwrap();
+    }
+    for round in 1..3 {
+        let server = Killable::start(folder.path());
+        let mut publisher = Client::new(Version::V4, server.address, "fleet", true);
+        publisher.publish(std::iter::once(rig::message(19 + round, 50))).await;
+        publisher
+            .publish_retained(&format!("state/{round}"), b"open".to_vec())
+            .await;
+        let mut subscriber = Client::new(Version::V5, server.address, "ingest", false);
+        assert!(subscriber.connect().await);
+        for number in 0..20 + round {
+            assert_eq!(
+                subscriber.receive(Duration::from_secs(5)).await.unwrap().number(),
+                number
+            );
+        }
+        let mut reader = Client::new(Version::V5, server.address, "reader", true);
+        reader.connect().await;
+        reader.subscribe("state/#").await;
+        for _ in 0..=round {
+            assert!(reader.receive(Duration::from_secs(5)).await.unwrap().is_retained());
+        }
+        server.kill();
     }
 }
 

@@ -130,9 +130,12 @@ impl Broker {
 
     /// Why publishers have to wait for the disk, if they do.
     pub(crate) fn fullness(&self) -> Option<Fullness> {
+        if !self.is_full() {
+            return None;
+        }
         let oldest = self.oldest_session().and_then(|id| self.sessions.get(&id));
-        self.is_full().then(|| Fullness {
-            client_id: oldest.map_or(String::new(), |session| session.client_id.clone()),
+        Some(Fullness {
+            client_id: oldest.map_or_else(String::new, |session| session.client_id.clone()),
             stored_bytes: self.stored_bytes,
             disk_is_low: self.disk_is_low,
         })

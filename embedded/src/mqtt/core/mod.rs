@@ -27,6 +27,8 @@ mod topics;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},

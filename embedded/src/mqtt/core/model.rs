@@ -205,7 +205,7 @@ impl World {
     fn publish(&mut self, index: usize, qos: Qos, is_large: bool) {
         self.connect_publisher(index);
         let publisher = &mut self.publishers[index];
-        publisher.next_packet_id = publisher.next_packet_id % 50 + 1;
+        publisher.next_packet_id = publisher.next_packet_id % 5 + 1;
         let packet_id = publisher.next_packet_id;
         if publisher.open.iter().any(|open| open.packet_id == packet_id) {
             return;

@@ -122,15 +122,22 @@ impl Journal {
 
     /// Deletes the segments that hold only messages below the offset.
     pub(crate) fn remove_below(&self, offset: u64) {
-        loop {
-            let first = {
-                let mut segments = self.folder.segments();
-                match segments.get(1).is_some_and(|second| second.base_offset <= offset) {
-                    true => segments.remove(0),
-                    false => return,
-                }
-            };
-            let path = self.folder.segment_path(first.number);
+        let removed: Vec<Segment> = {
+            let mut segments = self.folder.segments();
+            let is_needed = |pair: &[Segment]| pair[1].base_offset > offset;
+            let count = segments.windows(2).take_while(|pair| !is_needed(pair)).count();
+            segments.drain(..count).collect()
+        };
+        if removed.is_empty() {
+            return;
+        }
+        // The positions that make them needless must not be lost to a power cut that finds them deleted.
+        if let Some(Err(error)) = self.segment.as_ref().map(File::sync_data) {
+            tracing::warn!(%error, "the MQTT broker keeps files that it needs no more until its next start");
+            return;
+        }
+        for segment in removed {
+            let path = self.folder.segment_path(segment.number);
             if let Err(error) = fs::remove_file(&path) {
                 tracing::warn!(path = %path.display(), %error, "cannot remove a file that the MQTT broker needs no more: remove it by hand after a stop");
             }
@@ -152,7 +159,10 @@ pub(crate) fn run(mut journal: Journal, shared: &Shared) {
         let (batch, is_last) = match work {
             Work::Batch(batch) => (Some(batch), false),
             Work::Last(batch) => (Some(batch), true),
-            Work::Idle => (None, false),
+            Work::Idle { needed_from } => {
+                journal.remove_below(needed_from);
+                (None, false)
+            }
         };
         if let Some(batch) = batch {
             if !append_at_last(&mut journal, &batch, shared) {
