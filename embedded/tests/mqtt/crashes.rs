@@ -36,7 +36,7 @@ struct Killable {
     child: Child,
     address: SocketAddr,
     /// Kept open: the child writes to it to its end.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Killable {
@@ -48,22 +48,20 @@ impl Killable {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        loop {
-            let mut line = String::new();
-            assert!(
-                output.read_line(&mut line).unwrap() > 0,
-                "the broker ended without a word"
-            );
-            if let Some(address) = line.trim_end().strip_prefix("listening: ") {
-                let address = address.parse().unwrap();
-                return Self {
-                    child,
-                    address,
-                    _output: output,
-                };
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut server = Self {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            output,
+        };
+        let mut line = String::new();
+        while server.output.read_line(&mut line).unwrap() > 0 {
+            if let Some(address) = std::mem::take(&mut line).trim_end().strip_prefix("listening: ") {
+                server.address = address.parse().unwrap();
+                return server;
             }
         }
+        panic!("the broker ended without a word");
     }
 
     fn kill(mut self) {

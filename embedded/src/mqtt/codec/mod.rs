@@ -32,6 +32,7 @@ pub(super) enum Version {
 
 /// How often a message may arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::enum_variant_names, reason = "the names of the specification")]
 pub(super) enum Qos {
     #[default]
     AtMostOnce,
@@ -106,6 +107,7 @@ impl PacketError {
 
 /// The four packets that say how far a message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "the names of the specification")]
 pub(super) enum Step {
     /// QoS 1: taken over.
     PubAck,

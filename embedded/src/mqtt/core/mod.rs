@@ -7,7 +7,7 @@
 //!            ─── closed ──▶ └────────┘ ◀──── tick ─────
 //! ```
 //!
-//! - `incoming`: what clients say; `outgoing`: what they are told and given; `connecting`: how sessions begin and end;
+//! - `incoming` and `subscribing`: what clients say; `outgoing`: what they are told and given; `connecting`: how sessions begin and end;
 //!   `commit`: what becomes safe, and what may be forgotten.
 //! - A message is delivered, and acknowledged to its publisher, only after its record is safe. Answers of one
 //!   connection leave in the order of what they answer.
@@ -23,6 +23,7 @@ mod outbox;
 mod outgoing;
 mod retained;
 mod session;
+mod subscribing;
 mod topics;
 
 #[cfg(test)]

@@ -4,19 +4,18 @@
 //! with the last batch written in part or not at all. In the end everything that was acknowledged must have arrived:
 //! QoS 1 at least once, QoS 2 exactly once, in order.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+mod clients;
 
-use bytes::{Bytes, BytesMut};
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::BytesMut;
 use proptest::prelude::*;
 use rumqttc::v5::mqttbytes::v5::Packet as ClientPacket;
-use tokio::sync::Notify;
 
-use super::{Batch, Broker, Flow, Handle, Hello, Now, StoreLimits};
+use self::clients::{Open, Publisher, Subscriber, answer, hello, publish_packet};
+use super::{Batch, Broker, Flow, Handle, Now, StoreLimits};
 use crate::mqtt::{
-    codec::{Connect, Filter, Packet, Publish, Qos, RetainHandling, Step, Subscribe, SubscriptionOptions, Version},
+    codec::{Filter, Packet, Qos, RetainHandling, Step, Subscribe, SubscriptionOptions},
     journal::{Page, Recovery, scan_page},
 };
 
@@ -25,8 +24,6 @@ const LIMITS: StoreLimits = StoreLimits {
     stored_bytes_max: u64::MAX,
     segment_bytes: 3000,
 };
-/// Some of these overflow the queue in memory, and the subscriber has to read from the log.
-const LARGE_BYTES: usize = 60 << 10;
 
 /// Segments, oldest first, and which messages they begin with.
 #[derive(Default)]
@@ -66,71 +63,12 @@ impl Disk {
     }
 }
 
-/// A publisher's message that is not acknowledged to the end.
-#[derive(Clone, Copy)]
-struct Open {
-    packet_id: u16,
-    number: u64,
-    qos: Qos,
-    is_large: bool,
-    /// The broker has it; its identifier is being released.
-    is_received: bool,
-}
-
-#[derive(Default)]
-struct Publisher {
-    handle: Option<Handle>,
-    next_number: u64,
-    next_packet_id: u16,
-    open: VecDeque<Open>,
-    acknowledged: BTreeMap<u64, Qos>,
-}
-
-#[derive(Default)]
-struct Subscriber {
-    handle: Option<Handle>,
-    has_session: bool,
-    /// Acknowledgements it has not sent yet.
-    owed: VecDeque<(Step, u16)>,
-    /// Messages it has not acknowledged: what came under which identifier.
-    unacknowledged: BTreeMap<u16, (usize, u64)>,
-    /// Identifiers of QoS 2 that it holds.
-    held: BTreeSet<u16>,
-    /// What arrived, by publisher, in order.
-    arrived: [Vec<(u64, Qos)>; 2],
-}
-
 struct World {
     broker: Broker,
     disk: Disk,
     publishers: [Publisher; 2],
     subscriber: Subscriber,
     now: Now,
-}
-
-fn hello(client_id: &str, receive_maximum: Option<u16>) -> Hello {
-    Hello {
-        version: Version::V5,
-        connect: Connect {
-            client_id: client_id.to_owned(),
-            clean_start: false,
-            keep_alive_s: 0,
-            session_expiry_s: u32::MAX,
-            receive_maximum,
-            packet_bytes_max: None,
-            will: None,
-        },
-        fresh_client_id: String::new(),
-        bell: Arc::new(Notify::new()),
-    }
-}
-
-fn answer(step: Step, packet_id: u16) -> Packet {
-    Packet::Acknowledgement {
-        step,
-        packet_id,
-        reason: 0,
-    }
 }
 
 impl World {
@@ -338,62 +276,6 @@ impl World {
         }
         panic!("it never comes to rest");
     }
-}
-
-impl Publisher {
-    fn end(&mut self, packet_id: u16, qos: Qos) {
-        let position = self
-            .open
-            .iter()
-            .position(|open| open.packet_id == packet_id && open.qos == qos);
-        if let Some(open) = position.and_then(|position| self.open.remove(position)) {
-            self.acknowledged.insert(open.number, qos);
-        }
-    }
-}
-
-impl Subscriber {
-    fn disconnected(&mut self) {
-        self.handle = None;
-        // Acknowledgements that were not sent are owed anew when the message comes again.
-        self.owed.clear();
-    }
-
-    fn take(&mut self, publish: &rumqttc::v5::mqttbytes::v5::Publish) {
-        let publisher = usize::from(publish.topic[2] - b'0');
-        let number: u64 = std::str::from_utf8(&publish.payload).unwrap().trim().parse().unwrap();
-        let qos = Qos::from_bits(publish.qos as u8).unwrap();
-        let before = self.unacknowledged.insert(publish.pkid, (publisher, number));
-        if let Some(before) = before {
-            assert_eq!(
-                before,
-                (publisher, number),
-                "an identifier in use is not given to another message"
-            );
-            assert!(publish.dup, "what is sent again says so");
-        }
-        if qos == Qos::AtLeastOnce {
-            self.arrived[publisher].push((number, qos));
-            self.owed.push_back((Step::PubAck, publish.pkid));
-            return;
-        }
-        if self.held.insert(publish.pkid) {
-            self.arrived[publisher].push((number, qos));
-        }
-        self.owed.push_back((Step::PubRec, publish.pkid));
-    }
-}
-
-fn publish_packet(index: usize, open: &Open, dup: bool) -> Packet {
-    let width = if open.is_large { LARGE_BYTES } else { 0 };
-    Packet::Publish(Publish {
-        dup,
-        qos: open.qos,
-        packet_id: open.packet_id,
-        topic: Bytes::from(format!("t/{index}")),
-        payload: Bytes::from(format!("{:width$}", open.number)),
-        ..Publish::default()
-    })
 }
 
 #[derive(Clone, Debug)]
