@@ -24,7 +24,7 @@ Every key of the configuration can be set by the environment: MERIDIAN__KAFKA__B
 MERIDIAN_LOG sets what is logged, as in `info,ingest=debug`.";
 
 /// The embedded broker tells of every connection and subscription.
-const LOG_FILTER_DEFAULT: &str = "info,rumqttd=warn";
+const LOG_FILTER_DEFAULT: &str = "info";
 
 /// Telemetry from MQTT fleets to exact, live geospatial rollups.
 #[derive(Debug, Parser)]

@@ -25,14 +25,17 @@ use crate::{
     startup::port_failure,
 };
 
-/// Starts the MQTT broker; returns its URL.
+/// Starts the MQTT broker on its folder below `data_dir`; returns its URL.
 ///
 /// # Errors
-/// When the port is taken.
-pub(crate) async fn start_mqtt(stages: &mut Stages, listen: &HostPort, option: &str) -> Result<String, Failure> {
-    let config = MqttConfig {
-        listen: resolve(listen).await?,
-    };
+/// When the port is taken, or the folder cannot be used.
+pub(crate) async fn start_mqtt(
+    stages: &mut Stages,
+    listen: &HostPort,
+    data_dir: &Path,
+    option: &str,
+) -> Result<String, Failure> {
+    let config = MqttConfig::new(resolve(listen).await?, data_dir);
     let broker = MqttBroker::start(config)
         .await
         .map_err(|error| service_failure(error, option))?;

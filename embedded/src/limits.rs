@@ -96,22 +96,117 @@ pub const MQTT_CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Time a client has to take what is written to it before it counts as dead. Its session keeps what it missed.
 pub const MQTT_WRITE_MAX: Duration = Duration::from_secs(30);
 
-/// Size of a segment of the message log of a subscription filter; the oldest is dropped as a whole.
-pub const MQTT_SEGMENT_BYTES: usize = 8 << 20;
-
-/// Segments kept for a filter. The backlog of an absent subscriber is at least one segment less: 120 MiB of topics and
-/// payloads, half a million messages of 200 bytes. Beyond that acknowledged messages are lost, see [`crate::mqtt`].
-pub const MQTT_SEGMENTS_MAX: usize = 16;
+/// Largest record of the MQTT broker's log. A packet, and the sessions that it is for at 9 bytes each.
+pub const MQTT_RECORD_BYTES_MAX: usize = 4 << 20;
 const _: () = assert!(
-    MQTT_SEGMENT_BYTES * (MQTT_SEGMENTS_MAX - 1) >= 100_000 * 300,
-    "a hundred thousand messages of 200 bytes with their topics survive an absent subscriber"
+    MQTT_PACKET_BYTES_MAX + 9 * MQTT_SESSIONS_MAX + 1024 <= MQTT_RECORD_BYTES_MAX,
+    "a record holds any packet for any number of sessions"
 );
 
-/// Messages handed to a subscriber with QoS 0 in one turn of the router: rumqttd's own default.
-pub const MQTT_QOS0_BATCH_MAX: u64 = 200;
+/// MQTT sessions at once, of present and of absent clients. At the start of each segment of the log stands the state of
+/// all of them, about 150 bytes each: 15 MB at this bound.
+pub const MQTT_SESSIONS_MAX: usize = 100_000;
 
-/// Packets of one connection written together. The router never has more than 200 ready for one.
-pub const MQTT_WRITE_BATCH_MAX: usize = 256;
+/// Filters of a session. Subscribers of fleets use wildcards; a bound only against a client gone wild.
+pub const MQTT_SUBSCRIPTIONS_MAX: usize = 1000;
 
-/// Threads that move packets between sockets and the router, which has a thread of its own.
+/// Levels of a topic or filter. Looking up a topic goes one call deeper with each; nobody has use for more.
+pub const MQTT_LEVELS_MAX: usize = 128;
+
+/// Topic aliases of a publisher: what a gateway of some devices uses.
+pub const MQTT_TOPIC_ALIASES_MAX: u16 = 64;
+
+/// Messages that a subscriber is given before it acknowledges one, if it asks for as many with its Receive Maximum.
+/// Twice what ingest asks for. At 20 ms between message and acknowledgement it allows 400,000 messages/s; each takes
+/// 16 bytes.
+pub const MQTT_IN_FLIGHT_MAX: usize = 8192;
+
+/// As before, for a subscriber that does not say. Some clients queue their acknowledgements in as many places as they
+/// read messages, and stand still when those are full: rumqttc with 1,000 does at a window of 8,192.
+pub const MQTT_IN_FLIGHT_DEFAULT: usize = 500;
+const _: () = assert!(
+    MQTT_IN_FLIGHT_DEFAULT <= MQTT_IN_FLIGHT_MAX,
+    "who does not say gets no more"
+);
+const _: () = assert!(
+    MQTT_IN_FLIGHT_MAX < 65_535,
+    "every message in flight has a packet identifier"
+);
+
+/// Messages that a publisher of MQTT 5 may send before one is acknowledged. At 5 ms for an fsync it allows 800,000
+/// messages/s; clients reserve memory for as many.
+pub const MQTT_RECEIVE_MAX: u16 = 4096;
+
+/// Messages of QoS 1 and 2 that wait in memory for a subscriber that is there. A subscriber further behind reads from
+/// the log, which at this size costs it a page in some thousand messages.
+pub const MQTT_QUEUE_BYTES_MAX: usize = 512 << 10;
+
+/// Messages of QoS 0 that wait for a slow subscriber; more are dropped and counted. Half a second of 100,000
+/// messages/s.
+pub const MQTT_QOS0_BYTES_MAX: usize = 16 << 20;
+
+/// As before, for all subscribers together.
+pub const MQTT_QOS0_TOTAL_BYTES_MAX: usize = 256 << 20;
+
+/// Records that are not safe on disk yet. Publishers with QoS 1 and 2 wait beyond that: a disk takes 50 ms for it.
+pub const MQTT_PENDING_BYTES_MAX: usize = 16 << 20;
+
+/// Messages on disk that some session has not acknowledged, with what cannot be deleted yet. Publishers with QoS 1 and
+/// 2 wait beyond that. 30 million messages of 200 bytes, five minutes at 100,000 messages/s.
+pub const MQTT_STORED_BYTES_MAX: u64 = 8 << 30;
+
+/// Publishers with QoS 1 and 2 wait when the disk has less room than that: the event log and ClickHouse, which empty
+/// the broker's store, need some.
+pub const MQTT_FREE_BYTES_MIN: u64 = 256 << 20;
+
+/// Size of a file of the MQTT broker's log. Files are deleted as a whole, and the last one is read at the start, which
+/// takes a tenth of a second at this size.
+pub const MQTT_SEGMENT_BYTES: u64 = 32 << 20;
+const _: () = assert!(
+    MQTT_STORED_BYTES_MAX >= 8 * MQTT_SEGMENT_BYTES,
+    "the store is full of messages, not of one file that cannot go yet"
+);
+
+/// Messages of one session that are read from the log in one go.
+pub const MQTT_PAGE_BYTES: usize = 256 << 10;
+
+/// Bytes of the log that are looked through for one page, other sessions' messages included: then the reader lets
+/// others on.
+pub const MQTT_SCAN_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of the log that are read at a time.
+pub const MQTT_SCAN_CHUNK_BYTES: usize = 512 << 10;
+
+/// Retained messages, kept in memory and on disk. Over 100,000 devices with their last state.
+pub const MQTT_RETAINED_BYTES_MAX: usize = 64 << 20;
+
+/// Outdated part of the file of retained messages at which it is written anew, beside as much as is valid.
+pub const MQTT_RETAINED_WASTE_BYTES_MAX: usize = 1 << 20;
+
+/// Delay of positions, which are written beside other records without it. It bounds what is sent again after a crash.
+pub const MQTT_POSITION_DELAY: Duration = Duration::from_millis(20);
+
+/// Pause between looks at what has expired and at the disk.
+pub const MQTT_TICK: Duration = Duration::from_millis(250);
+
+/// Pause between two warnings about the same thing.
+pub const MQTT_REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Output gathered for a client before it is written.
+pub const MQTT_OUTPUT_FILL_BYTES: usize = 64 << 10;
+
+/// Answers that wait for a client that does not read them; nothing more is read from it then.
+pub const MQTT_OUTPUT_BYTES_MAX: usize = 1 << 20;
+const _: () = assert!(
+    MQTT_OUTPUT_FILL_BYTES < MQTT_OUTPUT_BYTES_MAX,
+    "messages alone do not keep us from reading acknowledgements"
+);
+
+/// Buffer for what a client sends, while it sends little and while it sends much. Quiet clients have none.
+pub const MQTT_READ_BYTES: (usize, usize) = (4 << 10, 64 << 10);
+
+/// Patience with a lock on the MQTT broker's folder. Longer than a fork takes, too short for anyone to notice.
+pub const MQTT_LOCK_WAIT_MAX: Duration = Duration::from_millis(300);
+
+/// Threads that move packets between sockets and the broker.
 pub const MQTT_THREADS: usize = 2;

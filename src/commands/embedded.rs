@@ -9,14 +9,14 @@ use crate::{cli::CommonOptions, failure::Failure, output, process::until_signall
 
 const EXAMPLES: &str = "\
 Examples:
-  meridian embedded mqtt --port 1883
+  meridian embedded mqtt --port 1883 --data-dir ./meridian-data
   meridian embedded clickhouse --port 8123 --data-dir ./meridian-data";
 
 const MQTT_EXAMPLES: &str = "\
 Example:
-  meridian embedded mqtt --port 1883
+  meridian embedded mqtt --port 1883 --data-dir ./meridian-data
 
-Sessions and messages are kept in memory: they end with the process.";
+Sessions and acknowledged messages are kept in the folder, also when the process is killed.";
 
 const CLICKHOUSE_EXAMPLES: &str = "\
 Example:
@@ -45,7 +45,7 @@ struct ServiceOptions {
     /// Port to listen on; 0 takes any free one [default: that of `[embedded]` in the configuration]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Folder of its data (the MQTT broker keeps none)
+    /// Folder of its data
     #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
     data_dir: PathBuf,
 }
@@ -70,7 +70,7 @@ pub(crate) async fn run(options: &EmbeddedOptions, common: &CommonOptions) -> Re
     let url = match &options.service {
         Service::Mqtt(service) => {
             let listen = service.listen(&config.embedded.mqtt_listen);
-            services::start_mqtt(&mut stages, &listen, "--port").await?
+            services::start_mqtt(&mut stages, &listen, &service.data_dir, "--port").await?
         }
         Service::Clickhouse(service) => {
             let listen = service.listen(&config.embedded.clickhouse_listen);

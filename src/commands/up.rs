@@ -124,7 +124,7 @@ async fn start(
     let mut rows = Vec::new();
 
     let has_own_broker = config.ingest.brokers.is_empty();
-    let mqtt = start_broker(stages, &mut config, &mut rows).await?;
+    let mqtt = start_broker(stages, &mut config, data_dir, &mut rows).await?;
     let kafka = config.log.kafka.as_ref().map(|kafka| kafka.client.brokers.clone());
     rows.push(match &kafka {
         Some(brokers) => ("event log", format!("Kafka at {brokers}")),
@@ -172,10 +172,12 @@ async fn start(
 async fn start_broker(
     stages: &mut Stages,
     config: &mut ValidConfig,
+    data_dir: &DataDir,
     rows: &mut Vec<(&'static str, String)>,
 ) -> Result<String, Failure> {
     if config.ingest.brokers.is_empty() {
-        let url = services::start_mqtt(stages, &config.embedded.mqtt_listen, "--mqtt-port").await?;
+        let listen = &config.embedded.mqtt_listen;
+        let url = services::start_mqtt(stages, listen, data_dir.path(), "--mqtt-port").await?;
         config.ingest.brokers = vec![ingest::BrokerSettings::new("embedded", &url)];
         rows.push(("MQTT", format!("{url} (embedded)")));
         return Ok(url);

@@ -270,6 +270,7 @@ async fn a_clickhouse_of_its_own_process_serves_migrations_and_up() {
 fn an_mqtt_broker_of_its_own_process_is_found_by_validate() {
     let folder = tempfile::tempdir().unwrap();
     let mut broker = crate::meridian::daemon(&["embedded", "mqtt", "--port", "0"])
+        .current_dir(folder.path())
         .start()
         .unwrap();
     let line = broker.wait_for_line("ready at mqtt://", READY_MAX).unwrap();

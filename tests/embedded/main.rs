@@ -10,6 +10,7 @@ mod command_line;
 mod configuration;
 mod crashes;
 mod device;
+mod kills;
 mod life;
 mod meridian;
 mod messages;

@@ -24,7 +24,8 @@ struct Deployment {
 impl Deployment {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let broker = daemon(&["embedded", "mqtt", "--port", "0"]).start().unwrap();
+        let broker = daemon(&["embedded", "mqtt", "--port", "0", "--data-dir", "broker"]);
+        let broker = broker.current_dir(folder.path()).start().unwrap();
         let engine = daemon(&["embedded", "clickhouse", "--port", "0", "--data-dir", "engine"]);
         let engine = engine.current_dir(folder.path()).start().unwrap();
         let kafka = Kafka::start();

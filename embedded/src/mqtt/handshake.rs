@@ -1,39 +1,6 @@
 //! The first packet of a connection, which says what the rest of it speaks.
 
-use bytes::BytesMut;
-use rumqttd::protocol::{self, Packet, Protocol, v4::V4, v5::V5};
-
-use crate::limits;
-
-/// Version of MQTT that a client speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    V4,
-    V5,
-}
-
-impl Version {
-    /// Takes one packet off the buffer; `None`: it is not complete yet.
-    pub(super) fn read(self, buffer: &mut BytesMut) -> Result<Option<Packet>, protocol::Error> {
-        let packet = match self {
-            Self::V4 => V4.read_mut(buffer, limits::MQTT_PACKET_BYTES_MAX),
-            Self::V5 => V5.read_mut(buffer, limits::MQTT_PACKET_BYTES_MAX),
-        };
-        match packet {
-            Ok(packet) => Ok(Some(packet)),
-            Err(protocol::Error::InsufficientBytes(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    pub(super) fn write(self, packet: Packet, buffer: &mut BytesMut) -> Result<(), protocol::Error> {
-        match self {
-            Self::V4 => V4.write(packet, buffer),
-            Self::V5 => V5.write(packet, buffer),
-        }
-        .map(|_| ())
-    }
-}
+use super::codec::Version;
 
 /// What the first bytes of a connection are.
 #[derive(Debug, PartialEq, Eq)]

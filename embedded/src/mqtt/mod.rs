@@ -1,27 +1,45 @@
-//! An MQTT broker in process: rumqttd's router behind a listener of our own, for MQTT 3.1.1 and 5 on one port.
+//! An MQTT broker in process, for MQTT 3.1.1 and 5 on one port, that keeps what it has acknowledged.
 //!
-//! rumqttd brings the router (subscriptions, sessions, message log) and the packet codecs. Its own network side is not
-//! used: it needs a port per version, refuses keep-alive 0, cannot be stopped, and sends a topic alias that belongs to
-//! the whole filter, so that messages of a wildcard subscription arrive under the topic of another device.
+//! ```text
+//! listener ─▶ connection (one task a client) ◀──▶ core (the broker itself, no I/O) ──▶ journal (one thread, fsync)
+//!                    └── codec, handshake: bytes ◀─▶ packets      └── reads pages of a backlog ──┘
+//! ```
 //!
-//! What to know of the router, from its source and our tests:
-//! - messages and sessions are in memory: they end with the process, acknowledged or not. Devices that must not lose
-//!   anything to a crash of this process need a broker of their own with persistence;
-//! - a message is acknowledged when it is in the log of every filter that matches; without a matching filter it is
-//!   acknowledged and gone, so a subscriber's session must exist before the first device publishes;
-//! - the log of a filter is bounded (see `limits`); when a subscriber stays away or behind for longer, the oldest
-//!   messages are dropped although they were acknowledged, with a warning in the log;
-//! - a subscriber has 100 messages in flight, or its Receive Maximum if that is less, and must acknowledge in order;
-//! - messages go out with the QoS of the subscription, also when they came in with a lower one;
-//! - the router's thread and log stay until the process ends, also after [`MqttBroker::stop`].
+//! What clients can rely on:
+//! - a message of QoS 1 or 2 for a session that lasts is on disk before PUBACK or PUBREC leaves, and stays there until
+//!   every such session has acknowledged it, also when the process is killed at any moment; sessions, subscriptions and
+//!   retained messages are on disk before their own acknowledgements;
+//! - messages of one publisher reach each subscriber in order, with the lower QoS of publication and subscription; what
+//!   is sent again has the DUP flag and its old packet identifier, also after a crash;
+//! - QoS 2 is exactly once on both hops for sessions that last;
+//! - nobody is dropped for being behind: a backlog is read from disk, in pages. When the disk is full, or the bound of
+//!   the store is reached, publishers with QoS 1 and 2 wait, and a warning says for whom.
+//!
+//! What it does not do:
+//! - messages of QoS 0 are dropped for subscribers that are away or read too slowly;
+//! - a message that nobody subscribes to is acknowledged and gone, so a subscriber's session must exist before the first
+//!   device publishes;
+//! - after a crash the first messages of a session come with the DUP flag even if they had not been sent, when the client
+//!   was connected; session expiry begins anew; wills of connected clients are forgotten;
+//! - no shared subscriptions (an absent member would keep its share to itself), no subscription identifiers, no user
+//!   names, no TLS: a broker for the loopback interface. All of it is refused with the reason codes of MQTT 5.
 
+mod codec;
 mod connection;
+mod core;
 mod handshake;
-mod sessions;
+mod journal;
+mod message;
+mod shared;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
-use rumqttd::{Router, RouterConfig};
 use tokio::{
     net::TcpListener,
     runtime::Runtime,
@@ -29,14 +47,34 @@ use tokio::{
     task::JoinSet,
 };
 
-use self::sessions::Sessions;
+use self::{
+    core::{Broker, StoreLimits},
+    journal::{Folder, Journal},
+    shared::Shared,
+};
 use crate::{EmbeddedError, limits};
 
-/// Where the broker listens.
+/// Where the broker listens and keeps its data.
 #[derive(Clone, Debug)]
 pub struct MqttConfig {
     /// Port 0: any free one, see [`MqttBroker::address`].
     pub listen: SocketAddr,
+    /// The broker's own folder is `mqtt` below it.
+    pub data_dir: PathBuf,
+    /// What the store may take on disk before publishers have to wait: [`limits::MQTT_STORED_BYTES_MAX`] by default.
+    pub stored_bytes_max: u64,
+}
+
+impl MqttConfig {
+    /// With the usual bound of the store.
+    #[must_use]
+    pub fn new(listen: SocketAddr, data_dir: &Path) -> Self {
+        Self {
+            listen,
+            data_dir: data_dir.to_owned(),
+            stored_bytes_max: limits::MQTT_STORED_BYTES_MAX,
+        }
+    }
 }
 
 /// A running broker.
@@ -44,37 +82,28 @@ pub struct MqttConfig {
 pub struct MqttBroker {
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    shared: Arc<Shared>,
     /// `None` only while it is being dropped.
     runtime: Option<Runtime>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl MqttBroker {
-    /// Starts the router and listens.
+    /// Goes on where the last process on the folder ended, and listens.
     ///
     /// # Errors
-    /// When the port is taken, or no thread can be started.
+    /// When the port is taken, another process has the folder, it cannot be used, or no thread can be started.
     pub async fn start(config: MqttConfig) -> Result<Self, EmbeddedError> {
         let address = config.listen;
         let listener = TcpListener::bind(address).await.and_then(TcpListener::into_std);
         let listener = listener.map_err(|source| EmbeddedError::Listen { address, source })?;
-        let router = Router::new(
-            0,
-            RouterConfig {
-                max_connections: limits::MQTT_CONNECTIONS_MAX,
-                max_outgoing_packet_count: limits::MQTT_QOS0_BATCH_MAX,
-                max_segment_size: limits::MQTT_SEGMENT_BYTES,
-                max_segment_count: limits::MQTT_SEGMENTS_MAX,
-                ..RouterConfig::default()
-            },
-        );
-        let router = router.spawn();
-        let sessions = Arc::new(Sessions::new(move |client_id, clean| {
-            rumqttd::local::LinkBuilder::new(client_id, router.clone())
-                .clean_session(clean)
-                .build()
-                .map_err(sessions::RouterGone::from)
-        }));
-        // A runtime of its own: handing packets to the router blocks for a moment when it is busy.
+        let opening = tokio::task::spawn_blocking(move || open(&config));
+        let (folder, shared, journal) = opening.await.map_err(|error| EmbeddedError::Thread {
+            name: "mqtt-open",
+            source: std::io::Error::other(error),
+        })??;
+        let shared = Arc::new(shared);
+        // A runtime of its own: the broker's lock is taken by threads, not by tasks.
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(limits::MQTT_THREADS)
             .thread_name("mqtt-broker")
@@ -84,7 +113,6 @@ impl MqttBroker {
                 name: "mqtt-broker",
                 source,
             })?;
-        let (stop, stopping) = watch::channel(false);
         let listener = {
             let _inside = runtime.enter();
             TcpListener::from_std(listener).map_err(|source| EmbeddedError::Listen { address, source })?
@@ -92,11 +120,23 @@ impl MqttBroker {
         let address = listener
             .local_addr()
             .map_err(|source| EmbeddedError::Listen { address, source })?;
-        runtime.spawn(serve(listener, sessions, stopping));
+        let writer = {
+            let shared = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name("mqtt-journal".to_owned());
+            let started = thread.spawn(move || journal::run(journal, &shared));
+            started.map_err(|source| EmbeddedError::Thread {
+                name: "mqtt-journal",
+                source,
+            })?
+        };
+        let (stop, stopping) = watch::channel(false);
+        runtime.spawn(serve(listener, Arc::clone(&shared), folder, stopping));
         Ok(Self {
             address,
             stop,
+            shared,
             runtime: Some(runtime),
+            writer: Some(writer),
         })
     }
 
@@ -112,26 +152,52 @@ impl MqttBroker {
         format!("mqtt://{}", self.address)
     }
 
-    /// Closes the port and all connections.
+    /// Closes the port and all connections, and writes how far each session has come. The folder is free afterwards.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting for its threads blocks. Nothing of value is left in them.
-            let _ = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(1))).await;
-        }
+        let (runtime, writer, shared) = (self.runtime.take(), self.writer.take(), Arc::clone(&self.shared));
+        // Waiting for threads blocks. A panic in them has been reported by itself.
+        let _ = tokio::task::spawn_blocking(move || {
+            if let Some(runtime) = runtime {
+                runtime.shutdown_timeout(Duration::from_secs(1));
+            }
+            shared.stop();
+            writer.map(JoinHandle::join)
+        })
+        .await;
     }
 }
 
 impl Drop for MqttBroker {
     fn drop(&mut self) {
-        // Not waiting: a drop may happen on an async thread.
+        // Not waiting: a drop may happen on an async thread. The writer finishes by itself.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+        self.shared.stop();
     }
 }
 
-async fn serve(listener: TcpListener, sessions: Arc<Sessions>, mut stop: watch::Receiver<bool>) {
+fn open(config: &MqttConfig) -> Result<(Folder, Shared, Journal), EmbeddedError> {
+    let path = config.data_dir.join("mqtt");
+    let unusable = |source| EmbeddedError::Storage {
+        path: path.clone(),
+        source,
+    };
+    let folder = Folder::open(&path)?;
+    let recovery = folder.recover().map_err(unusable)?;
+    let retained = folder.read_retained().map_err(unusable)?;
+    let limits = StoreLimits {
+        stored_bytes_max: config.stored_bytes_max,
+        segment_bytes: limits::MQTT_SEGMENT_BYTES.min(config.stored_bytes_max / 8),
+    };
+    let started = Instant::now();
+    let broker = Broker::new(recovery, &retained, limits, shared::now(started));
+    let journal = Journal::new(folder.clone(), retained.len() as u64);
+    Ok((folder, Shared::new(broker, started), journal))
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>, folder: Folder, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(limits::MQTT_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -149,9 +215,9 @@ async fn serve(listener: TcpListener, sessions: Arc<Sessions>, mut stop: watch::
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer)) => {
-                let sessions = Arc::clone(&sessions);
+                let (shared, folder) = (Arc::clone(&shared), folder.clone());
                 connections.spawn(async move {
-                    if let Err(end) = connection::run(stream, &sessions).await {
+                    if let Err(end) = connection::run(stream, &shared, &folder).await {
                         tracing::debug!(%peer, %end, "an MQTT connection ended");
                     }
                     drop(place);

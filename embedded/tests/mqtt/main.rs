@@ -8,5 +8,6 @@
 
 mod backlog;
 mod clients;
+mod crashes;
 mod redelivery;
 mod rig;

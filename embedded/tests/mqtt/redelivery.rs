@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use embedded::limits::MQTT_IN_FLIGHT_DEFAULT;
+
 use crate::rig::{Client, VERSIONS, broker, message};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +46,7 @@ async fn unacknowledged_messages_come_again_after_a_crash_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_window_is_a_hundred_messages_and_moves_with_the_acknowledgements() {
+async fn the_window_is_bounded_and_moves_with_the_acknowledgements() {
     for version in VERSIONS {
         let broker = broker().await;
         let mut subscriber = Client::new(version, broker.address(), "ingest", false);
@@ -56,7 +58,7 @@ async fn the_window_is_a_hundred_messages_and_moves_with_the_acknowledgements() 
         while let Some(message) = subscriber.receive(Duration::from_secs(1)).await {
             received.push(message);
         }
-        assert_eq!(received.len(), 100, "{version:?}");
+        assert_eq!(received.len(), MQTT_IN_FLIGHT_DEFAULT, "{version:?}");
         let mut next = 0;
         while next < received.len() {
             subscriber.acknowledge(&received[next]).await;

@@ -1,16 +1,44 @@
 //! Brokers for tests, and one small client for both versions of MQTT.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use embedded::mqtt::{MqttBroker, MqttConfig};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS, v5};
+use tempfile::TempDir;
 
-pub(crate) async fn broker() -> MqttBroker {
-    MqttBroker::start(MqttConfig {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-    })
-    .await
-    .unwrap()
+/// A broker on a folder of its own, which goes with it.
+pub(crate) struct Broker {
+    broker: MqttBroker,
+    folder: TempDir,
+}
+
+impl Broker {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.broker.address()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.broker.stop().await;
+    }
+
+    /// Stops it and starts it anew on the same folder.
+    pub(crate) async fn restart(self) -> Self {
+        self.broker.stop().await;
+        Self::start(self.folder).await
+    }
+
+    async fn start(folder: TempDir) -> Self {
+        let broker = MqttBroker::start(config(folder.path())).await.unwrap();
+        Self { broker, folder }
+    }
+}
+
+pub(crate) fn config(folder: &Path) -> MqttConfig {
+    MqttConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)), folder)
+}
+
+pub(crate) async fn broker() -> Broker {
+    Broker::start(tempfile::tempdir().unwrap()).await
 }
 
 /// The same steps for MQTT 3.1.1 and 5.
@@ -148,6 +176,63 @@ impl Client {
         }
     }
 
+    /// Publishes one retained message with QoS 1, and waits for its acknowledgement.
+    pub(crate) async fn publish_retained(&mut self, topic: &str, payload: Vec<u8>) {
+        match self {
+            Self::V4(client, _) => client.publish(topic, QoS::AtLeastOnce, true, payload).await.unwrap(),
+            Self::V5(client, _) => {
+                let qos = v5::mqttbytes::QoS::AtLeastOnce;
+                client.publish(topic, qos, true, payload).await.unwrap();
+            }
+        }
+        while self.acknowledged().await == 0 {}
+    }
+
+    /// Publishes beside the connection.
+    pub(crate) fn sender(&self) -> Sender {
+        match self {
+            Self::V4(client, _) => Sender::V4(client.clone()),
+            Self::V5(client, _) => Sender::V5(client.clone()),
+        }
+    }
+
+    /// The next thing that happens: is it an acknowledgement? An error is the end of the connection.
+    pub(crate) async fn try_acknowledged(&mut self) -> Result<bool, String> {
+        match self {
+            Self::V4(_, events) => {
+                let event = events.poll().await.map_err(|error| error.to_string())?;
+                Ok(matches!(event, Event::Incoming(Packet::PubAck(_))))
+            }
+            Self::V5(_, events) => {
+                let event = events.poll().await.map_err(|error| error.to_string())?;
+                Ok(matches!(event, v5::Event::Incoming(v5::Incoming::PubAck(_))))
+            }
+        }
+    }
+
+    /// The next thing that happens, which may be a message. An error is the end of the connection.
+    pub(crate) async fn try_receive(&mut self) -> Result<Option<Received>, String> {
+        match self {
+            Self::V4(_, events) => match events.poll().await.map_err(|error| error.to_string())? {
+                Event::Incoming(Packet::Publish(publish)) => Ok(Some(Received::V4(publish))),
+                _ => Ok(None),
+            },
+            Self::V5(_, events) => match events.poll().await.map_err(|error| error.to_string())? {
+                v5::Event::Incoming(v5::Incoming::Publish(publish)) => Ok(Some(Received::V5(publish))),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// Acknowledges without waiting for room.
+    pub(crate) fn try_acknowledge(&self, message: &Received) -> Result<(), String> {
+        match (self, message) {
+            (Self::V4(client, _), Received::V4(publish)) => client.try_ack(publish).map_err(|error| error.to_string()),
+            (Self::V5(client, _), Received::V5(publish)) => client.try_ack(publish).map_err(|error| error.to_string()),
+            _ => panic!("a message of another client"),
+        }
+    }
+
     async fn acknowledged(&mut self) -> usize {
         usize::from(match self {
             Self::V4(_, events) => matches!(events.poll().await.unwrap(), Event::Incoming(Packet::PubAck(_))),
@@ -188,6 +273,28 @@ impl Client {
     /// Lets what was asked for reach the broker.
     pub(crate) async fn settle(&mut self) {
         while self.receive(Duration::from_millis(300)).await.is_some() {}
+    }
+}
+
+/// The sending half of a client.
+pub(crate) enum Sender {
+    V4(AsyncClient),
+    V5(v5::AsyncClient),
+}
+
+impl Sender {
+    pub(crate) async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<(), String> {
+        match self {
+            Self::V4(client) => {
+                let published = client.publish(topic, QoS::AtLeastOnce, false, payload).await;
+                published.map_err(|error| error.to_string())
+            }
+            Self::V5(client) => {
+                let qos = v5::mqttbytes::QoS::AtLeastOnce;
+                let published = client.publish(topic, qos, false, payload).await;
+                published.map_err(|error| error.to_string())
+            }
+        }
     }
 }
 
