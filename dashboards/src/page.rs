@@ -55,12 +55,14 @@ fn row(page: &mut String, cells: &[&str]) {
     page.push_str("</tr>\n");
 }
 
+/// An address, with a note behind it or not, as a link if a browser can follow it.
 fn linked(address: &str) -> String {
-    let text = escaped(address);
-    if address.starts_with("http://") || address.starts_with("https://") {
-        format!("<a href=\"{text}\">{text}</a>")
+    let (url, note) = address.split_at(address.find(' ').unwrap_or(address.len()));
+    let (url, note) = (escaped(url), escaped(note));
+    if url.starts_with("http://") || url.starts_with("https://") {
+        format!("<a href=\"{url}\">{url}</a>{note}")
     } else {
-        text
+        url + &note
     }
 }
 
@@ -97,12 +99,12 @@ mod tests {
         let component = health.component("process", Need::Required);
         component.failed("<b>ClickHouse</b> is away");
         let mut page = StartPage::default();
-        page.add("ClickHouse", "http://127.0.0.1:8123");
+        page.add("ClickHouse", "http://127.0.0.1:8123 (embedded)");
         page.add("MQTT", "mqtt://127.0.0.1:1883");
         let html = page.render(&health.report());
         for part in [
             "<strong>not ready</strong>",
-            "<a href=\"http://127.0.0.1:8123\">http://127.0.0.1:8123</a>",
+            "<a href=\"http://127.0.0.1:8123\">http://127.0.0.1:8123</a> (embedded)",
             "<td>mqtt://127.0.0.1:1883</td>",
             "<td>process</td><td>failed</td><td>&lt;b&gt;ClickHouse&lt;/b&gt; is away</td>",
         ] {

@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 
 /// The root folder of the repository.
 pub(crate) fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the root folder")
-        .to_owned()
+    // As cargo says now, not as it was when this was compiled: clones share compiled code.
+    let package =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.parent().expect("xtask lies in the root folder").to_owned()
 }
 
 /// A command in the root folder.
