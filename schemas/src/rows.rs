@@ -76,59 +76,13 @@ fn append_ends(ends: &mut Vec<i32>, other: &mut Vec<i32>, shift: usize) {
     ends.extend(other.drain(..).map(|end| end + shift));
 }
 
-/// What all columns can do.
-trait Column {
-    /// Moves the items of `other` to the end of these.
-    fn append(&mut self, other: &mut Self);
-    /// Makes room for as many items as `other` has.
-    fn reserve_like(&mut self, other: &Self);
-}
-
-impl<T> Column for Vec<T> {
-    fn append(&mut self, other: &mut Self) {
-        self.append(other);
-    }
-
-    fn reserve_like(&mut self, other: &Self) {
-        self.reserve(other.len());
-    }
-}
-
-impl Column for TextColumn {
-    fn append(&mut self, other: &mut Self) {
-        self.append(other);
-    }
-
-    fn reserve_like(&mut self, other: &Self) {
-        self.bytes.reserve(other.bytes.len());
-        self.ends.reserve(other.ends.len());
-    }
-}
-
-impl<T> Column for ListColumn<T> {
-    fn append(&mut self, other: &mut Self) {
-        self.append(other);
-    }
-
-    fn reserve_like(&mut self, other: &Self) {
-        self.items.reserve(other.items.len());
-        self.ends.reserve(other.ends.len());
-    }
-}
-
 /// What rows do column by column.
 macro_rules! columns {
     ($rows:ident { $($column:ident),* $(,)? }) => {
         impl $rows {
             /// Moves the rows of `other` to the end of these.
             pub fn append(&mut self, other: &mut Self) {
-                $(Column::append(&mut self.$column, &mut other.$column);)*
-            }
-
-            /// Makes room for as many rows as `other` has: rows come in about equal numbers from flush to flush, and
-            /// columns that grow step by step are copied each time.
-            pub fn reserve_like(&mut self, other: &Self) {
-                $(Column::reserve_like(&mut self.$column, &other.$column);)*
+                $(self.$column.append(&mut other.$column);)*
             }
         }
     };

@@ -232,11 +232,7 @@ impl EventsTask {
     }
 
     pub(super) fn collect(&mut self, due: Due, rows: &mut Rows) {
-        let made = self.pending.measurements.ts_ms.len();
         rows.append(&mut self.pending);
-        if made > 0 && self.pending.measurements.ts_ms.is_empty() {
-            self.pending.measurements.reserve_like(&rows.measurements);
-        }
         let State {
             rollups,
             devices,
