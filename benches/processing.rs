@@ -247,6 +247,7 @@ impl Fleet {
                 delivery: DeliveryMark {
                     packet_id: 1,
                     redelivered: false,
+                    run: 1,
                     number: 1,
                     index: 0,
                 },

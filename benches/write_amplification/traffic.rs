@@ -79,6 +79,7 @@ impl Traffic {
             let delivery = DeliveryMark {
                 packet_id: 1,
                 redelivered: false,
+                run: 1,
                 number: self.event_count,
                 index,
             };

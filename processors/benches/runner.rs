@@ -95,6 +95,7 @@ fn filled_log() -> MemoryLog {
             device: device.as_str().into(),
             ts_ms: now_ms,
             device_ts_ms: None,
+            ts_submilli_ns: 0,
             seq: Some(u64::from(index)),
             position: Position::from_degrees(
                 52.0 + f64::from(number % 100) * 0.005,

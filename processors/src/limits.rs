@@ -110,3 +110,10 @@ const _: () = assert!(CHECKPOINTS_KEPT >= 2, "a damaged checkpoint needs one to 
 /// Places in memory read ahead of their change: about as many as a core can wait for side by side. Without that it
 /// waits for one after the other.
 pub(crate) const FETCHED_TOGETHER: usize = 16;
+
+/// Messages that a broker can have sent to one connection without an acknowledgement, and that it may send again: more
+/// than ingest's window, and less than half of the 65,535 packet identifiers, so that one used again is told apart.
+pub(crate) const DELIVERIES_IN_FLIGHT_MAX: u64 = 30_000;
+
+/// Processes of ingest whose last messages are remembered: those of all brokers, and some of before their restarts.
+pub(crate) const RECEIVING_RUNS_MAX: usize = 256;

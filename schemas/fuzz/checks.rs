@@ -54,6 +54,7 @@ fn event(reading: Reading<'_>, index: u32) {
         delivery: DeliveryMark {
             packet_id: 7,
             redelivered: false,
+            run: 1,
             number: 1,
             index,
         },

@@ -94,6 +94,8 @@ pub struct Motion {
 pub struct Reading<'a> {
     /// Event time that the device claims, Unix milliseconds.
     pub claimed_ts_ms: Option<i64>,
+    /// Nanoseconds of the claim beyond its milliseconds.
+    pub claimed_submilli_ns: u32,
     /// The device's own count, rising.
     pub seq: Option<u64>,
     /// Where it was.
@@ -114,6 +116,8 @@ pub struct DeliveryMark {
     pub packet_id: u16,
     /// The broker said that it may have sent the message before (DUP).
     pub redelivered: bool,
+    /// Which process received it: random, so that no two have the same.
+    pub run: u32,
     /// Count of messages received by this process.
     pub number: u64,
     /// Place of the event in its batch message; 0 outside a batch.
@@ -146,6 +150,8 @@ pub struct Event<'a> {
     pub ts_ms: i64,
     /// The time as claimed, where it was not believed. Present exactly when the clock is suspect.
     pub device_ts_ms: Option<i64>,
+    /// Nanoseconds of the claimed time beyond its milliseconds: part of the identity, and of nothing else.
+    pub ts_submilli_ns: u32,
     /// The device's own count.
     pub seq: Option<u64>,
     /// Where it was, if it said so.
@@ -182,6 +188,7 @@ impl<'a> Event<'a> {
             device: Cow::Borrowed(receipt.device),
             ts_ms: believed.unwrap_or(receipt.received_at_ms),
             device_ts_ms: disbelieved,
+            ts_submilli_ns: reading.claimed_submilli_ns,
             seq: reading.seq,
             position: reading.position,
             motion: reading.motion,
@@ -217,6 +224,7 @@ mod tests {
         let delivery = DeliveryMark {
             packet_id: 7,
             redelivered: false,
+            run: 1,
             number: 1,
             index: 0,
         };

@@ -60,6 +60,8 @@ struct EventV1<'a> {
     ts: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device_ts: Option<i64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    ts_submilli_ns: u32,
     #[serde(default, skip_serializing_if = "is_false")]
     clock_suspect: bool,
     #[serde(default, skip_serializing_if = "is_false")]
@@ -94,6 +96,7 @@ struct EventV1<'a> {
 struct DeliveryV1 {
     packet_id: u16,
     redelivered: bool,
+    run: u32,
     number: u64,
     index: u32,
 }
@@ -104,6 +107,12 @@ fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
+// Serde hands the field by reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl<'a> EventV1<'a> {
     fn from_event(event: &Event<'a>) -> Self {
         Self {
@@ -111,6 +120,7 @@ impl<'a> EventV1<'a> {
             device: event.device.clone(),
             ts: event.ts_ms,
             device_ts: event.device_ts_ms,
+            ts_submilli_ns: event.ts_submilli_ns,
             clock_suspect: event.clock_suspect(),
             ts_assigned: event.ts_assigned,
             seq: event.seq,
@@ -127,6 +137,7 @@ impl<'a> EventV1<'a> {
             delivery: event.delivery.map(|mark| DeliveryV1 {
                 packet_id: mark.packet_id,
                 redelivered: mark.redelivered,
+                run: mark.run,
                 number: mark.number,
                 index: mark.index,
             }),
@@ -151,6 +162,7 @@ impl<'a> EventV1<'a> {
         let delivery = self.delivery.map(|mark| DeliveryMark {
             packet_id: mark.packet_id,
             redelivered: mark.redelivered,
+            run: mark.run,
             number: mark.number,
             index: mark.index,
         });
@@ -159,6 +171,7 @@ impl<'a> EventV1<'a> {
             device: self.device,
             ts_ms: self.ts,
             device_ts_ms: self.device_ts,
+            ts_submilli_ns: self.ts_submilli_ns,
             seq: self.seq,
             position,
             motion: Motion {
@@ -293,15 +306,15 @@ mod tests {
             position in (-900_000_000..=900_000_000i32, -1_800_000_000..=1_800_000_000i32), located in any::<bool>(),
             motion in any_motion(), metrics in proptest::collection::btree_map("[A-Za-z_][A-Za-z0-9_.:/-]{0,9}", finite(), 1..6),
             attributes in proptest::collection::btree_map(".{0,9}", ".{0,20}", 0..3), broker in ".{0,9}",
-            ts_assigned in any::<bool>(), mark in proptest::option::of(any::<(u16, bool, u64, u32)>()),
+            ts_assigned in any::<bool>(), mark in proptest::option::of(any::<(u16, bool, u32, u64, u32)>()), ts_submilli_ns in 0..1_000_000u32,
         ) -> Event<'static> {
             Event {
-                tenant: tenant.into(), device: device.into(), ts_ms, device_ts_ms, seq,
+                tenant: tenant.into(), device: device.into(), ts_ms, device_ts_ms, ts_submilli_ns, seq,
                 position: located.then(|| Position::from_e7(position.0, position.1).expect("in range")), motion,
                 metrics: metrics.into_iter().map(|(name, value)| Metric { name: name.into(), value }).collect(),
                 attributes: attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
                 received_at_ms: ts_ms, broker: broker.into(), ts_assigned,
-                delivery: mark.map(|(packet_id, redelivered, number, index)| DeliveryMark { packet_id, redelivered, number, index }),
+                delivery: mark.map(|(packet_id, redelivered, run, number, index)| DeliveryMark { packet_id, redelivered, run, number, index }),
             }
         }
     }
@@ -327,6 +340,7 @@ mod tests {
             device: "bus-7".into(),
             ts_ms: 1_732_212_345_678,
             device_ts_ms: None,
+            ts_submilli_ns: 0,
             seq: Some(42),
             position: Position::from_degrees(37.7749, -122.4194),
             motion: Motion {

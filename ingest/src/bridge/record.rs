@@ -31,6 +31,8 @@ pub struct Stamp {
     pub broker: Arc<str>,
     /// Differs between any two runs of any two instances.
     run: Arc<str>,
+    /// The same as a number, for the marks of deliveries.
+    pub run_number: u32,
     record_bytes_max: usize,
     source: Bytes,
     events_topic: Arc<str>,
@@ -44,6 +46,10 @@ impl Stamp {
         Self {
             broker: broker.into(),
             run: run.into(),
+            // FNV-1a: any hash would do.
+            run_number: run.bytes().fold(0x811c_9dc5, |hash, byte| {
+                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+            }),
             record_bytes_max,
             source: format!("/meridian/mqtt/{broker}").into(),
             events_topic: EVENTS_TOPIC.into(),

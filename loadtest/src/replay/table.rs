@@ -239,9 +239,9 @@ impl NumberAt {
 /// Unix milliseconds of an integer in any usual unit, RFC 3339 text, or a date and time that is taken as UTC.
 fn parse_time(text: &str) -> Option<i64> {
     if let Ok(integer) = text.parse() {
-        return timestamp::from_integer(integer);
+        return timestamp::from_integer(integer).map(|time| time.ms);
     }
-    timestamp::from_rfc3339(text).or_else(|| {
+    timestamp::from_rfc3339(text).map(|time| time.ms).or_else(|| {
         let time: DateTime = text.parse().ok()?;
         let moment = time.to_zoned(TimeZone::UTC).ok()?.timestamp();
         Some(moment.as_millisecond()).filter(|ms| *ms >= 0)

@@ -2,7 +2,7 @@
 //! must never change.
 
 use schemas::{DeliveryMark, Event};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Hashes events; keeps its buffer between them.
 #[derive(Clone, Debug, Default)]
@@ -15,15 +15,24 @@ pub struct Fingerprinter {
 pub struct DeliveryFingerprints {
     /// This very record: seen again only when the log got it twice.
     pub record: u64,
-    /// This delivery, whenever it was received: meaningful when the broker says that it delivers again.
+    /// This delivery, whenever it was received: says something only when the broker says that it delivers again, and
+    /// only for as long as packet identifiers are not used again (see [`super::delivery`]).
     pub delivery: u64,
 }
 
 impl Fingerprinter {
-    /// Identity of an event with a claimed time: device, time and content.
+    /// Identity of an event with a claimed time: device, time as finely as it was written, and content.
     pub fn claimed(&mut self, key: &[u8], claimed_ts_ms: i64, event: &Event<'_>) -> u64 {
         self.content(key, event);
         self.buffer.extend_from_slice(&claimed_ts_ms.to_le_bytes());
+        self.buffer.extend_from_slice(&event.ts_submilli_ns.to_le_bytes());
+        xxh3_64(&self.buffer)
+    }
+
+    /// Name of an event with a count and no claimed time: device, count and content.
+    pub fn counted(&mut self, key: &[u8], seq: u64, event: &Event<'_>) -> u64 {
+        self.content(key, event);
+        self.buffer.extend_from_slice(&seq.to_le_bytes());
         xxh3_64(&self.buffer)
     }
 
@@ -34,6 +43,7 @@ impl Fingerprinter {
         self.buffer.extend_from_slice(&mark.packet_id.to_le_bytes());
         self.buffer.extend_from_slice(&mark.index.to_le_bytes());
         let delivery = xxh3_64(&self.buffer);
+        self.buffer.extend_from_slice(&mark.run.to_le_bytes());
         self.buffer.extend_from_slice(&mark.number.to_le_bytes());
         self.buffer.extend_from_slice(&event.received_at_ms.to_le_bytes());
         DeliveryFingerprints {
@@ -60,11 +70,13 @@ impl Fingerprinter {
             self.buffer
                 .extend_from_slice(&number.unwrap_or(f64::NAN).to_bits().to_le_bytes());
         }
-        for metric in &event.metrics {
-            self.text(metric.name.as_bytes());
-            self.buffer.extend_from_slice(&metric.value.to_bits().to_le_bytes());
-        }
-        self.buffer.extend_from_slice(&u32::MAX.to_le_bytes());
+        // A sum, since the order of metrics means nothing.
+        let metrics = event.metrics.iter().map(|metric| {
+            let seed = xxh3_64(&metric.value.to_bits().to_le_bytes());
+            xxh3_64_with_seed(metric.name.as_bytes(), seed)
+        });
+        let metrics = metrics.fold(0u64, u64::wrapping_add);
+        self.buffer.extend_from_slice(&metrics.to_le_bytes());
         for (name, value) in &event.attributes {
             self.text(name.as_bytes());
             self.text(value.as_bytes());

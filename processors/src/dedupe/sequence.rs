@@ -1,19 +1,15 @@
-//! Which of a device's own counts have been seen, as ranges; and whether a step back is a repetition or a restart.
+//! Which of a device's own counts have been seen; and whether a step back is a repetition or a restart.
 
 use serde::{Deserialize, Serialize};
 
-/// Ranges kept of one run. A device that counts without gaps needs one; this is for losses and disorder.
-const RANGES_PER_RUN_MAX: usize = 256;
+use super::counts::CountSet;
+
 /// Runs kept: the present one, and those whose late repetitions may still come.
 const RUNS_MAX: usize = 4;
-/// A step back of this size with a newer time is a restart: more than a device keeps in flight to send again.
+/// A step back of this size is a restart if the event is a new one: more than a device keeps in flight to send again.
 const RESTART_STEP: u64 = 64;
-/// Without a claimed time only a larger step back is a restart: more than a broker redelivers to us.
-const RESTART_STEP_UNTIMED: u64 = 1_024;
 /// Counting begins at 0 or 1, so these after a longer run are a restart where the step back alone is too short.
 const FIRST_COUNT_MAX: u64 = 1;
-/// A run of this length without claimed times makes 0 or 1 a restart.
-const RUN_LENGTH_UNTIMED: u64 = 256;
 
 /// What to do with an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +22,17 @@ pub enum Verdict {
     Restart,
 }
 
-/// The time of an event as far as the device vouches for it.
+/// What an event has beside its count to tell it from another of the same count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// Unix milliseconds claimed by the device: a repetition claims the same.
     At(i64),
+    /// The same, too far ahead to be believed. It says nothing of the events with a believed time.
+    Disbelieved(i64),
     /// No time claimed.
     None {
-        /// The broker says that it may have delivered the message before.
-        redelivered: bool,
+        /// An event of this count and content was seen not long ago.
+        known: bool,
     },
 }
 
@@ -48,20 +46,24 @@ pub struct SequenceWindow {
 /// One run of a device, from a start to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Run {
-    /// Inclusive, disjoint, not touching, rising.
-    ranges: Vec<(u64, u64)>,
-    /// Newest time claimed in this run.
+    counts: CountSet,
+    /// Newest believed time claimed in this run.
     newest_claim_ms: i64,
+    /// Newest time claimed that was not believed.
+    newest_disbelieved_ms: i64,
 }
 
 impl SequenceWindow {
     /// Judges an event and remembers it.
     pub fn observe(&mut self, seq: u64, claim: Claim) -> Verdict {
+        if claim == (Claim::None { known: true }) {
+            return Verdict::Duplicate;
+        }
         let Some(present) = self.runs.first() else {
             self.begin_run(seq, claim);
             return Verdict::New;
         };
-        if present.contains(seq) {
+        if present.counts.contains(seq) {
             if !present.restarted(seq, claim) {
                 return Verdict::Duplicate;
             }
@@ -73,108 +75,61 @@ impl SequenceWindow {
             .position(|run| run.may_hold(seq, claim))
             .map(|index| index + 1);
         let run = &mut self.runs[earlier.unwrap_or(0)];
-        if run.contains(seq) {
+        if run.counts.contains(seq) {
             return Verdict::Duplicate;
         }
-        run.insert(seq, claim);
+        run.counts.insert(seq);
+        run.note(claim);
         Verdict::New
     }
 
     /// Reads what the next count is compared with, to have it fetched. The result means nothing.
     #[must_use]
     pub fn peek(&self) -> u64 {
-        self.runs.first().map_or(0, Run::highest)
+        self.runs.first().map_or(0, |run| run.counts.highest())
     }
 
     fn begin_run(&mut self, seq: u64, claim: Claim) {
         self.runs.truncate(RUNS_MAX - 1);
-        self.runs.insert(
-            0,
-            Run {
-                ranges: vec![(seq, seq)],
-                newest_claim_ms: claim.at().unwrap_or(i64::MIN),
-            },
-        );
-    }
-}
-
-impl Claim {
-    fn at(self) -> Option<i64> {
-        match self {
-            Self::At(ms) => Some(ms),
-            Self::None { .. } => None,
-        }
+        let mut run = Run {
+            counts: CountSet::of(seq),
+            newest_claim_ms: i64::MIN,
+            newest_disbelieved_ms: i64::MIN,
+        };
+        run.note(claim);
+        self.runs.insert(0, run);
     }
 }
 
 impl Run {
-    fn highest(&self) -> u64 {
-        self.ranges.last().map_or(0, |range| range.1)
-    }
-
-    /// Index of the first range that ends at or after `seq`.
-    fn search(&self, seq: u64) -> usize {
-        // Nearly all events extend the last range.
-        match self.ranges.last() {
-            Some(last) if seq > last.1 => self.ranges.len(),
-            Some(last) if seq >= last.0 => self.ranges.len() - 1,
-            _ => self.ranges.partition_point(|range| range.1 < seq),
+    fn note(&mut self, claim: Claim) {
+        match claim {
+            Claim::At(ms) => self.newest_claim_ms = self.newest_claim_ms.max(ms),
+            Claim::Disbelieved(ms) => self.newest_disbelieved_ms = self.newest_disbelieved_ms.max(ms),
+            Claim::None { .. } => {}
         }
-    }
-
-    fn contains(&self, seq: u64) -> bool {
-        self.ranges.get(self.search(seq)).is_some_and(|range| range.0 <= seq)
     }
 
     /// Given that `seq` was seen in this run: did the device start again, rather than repeat itself?
     fn restarted(&self, seq: u64, claim: Claim) -> bool {
-        let step_back = self.highest() - seq;
-        match claim {
-            Claim::At(ms) => {
-                let from_the_start = seq <= FIRST_COUNT_MAX && step_back > FIRST_COUNT_MAX;
-                ms > self.newest_claim_ms && (step_back >= RESTART_STEP || from_the_start)
-            }
-            Claim::None { redelivered: true } => false,
-            Claim::None { redelivered: false } => {
-                let from_the_start = seq <= FIRST_COUNT_MAX && step_back >= RUN_LENGTH_UNTIMED;
-                step_back >= RESTART_STEP_UNTIMED || from_the_start
-            }
-        }
+        let step_back = self.counts.highest() - seq;
+        let from_the_start = seq <= FIRST_COUNT_MAX && step_back > FIRST_COUNT_MAX;
+        let is_another = match claim {
+            Claim::At(ms) => ms > self.newest_claim_ms,
+            Claim::Disbelieved(ms) => ms > self.newest_disbelieved_ms,
+            Claim::None { known } => !known,
+        };
+        is_another && (step_back >= RESTART_STEP || from_the_start)
     }
 
     /// True when an event belongs to this earlier run rather than to a later one.
     fn may_hold(&self, seq: u64, claim: Claim) -> bool {
         let in_its_time = match claim {
             Claim::At(ms) => ms <= self.newest_claim_ms,
-            Claim::None { redelivered } => redelivered && self.contains(seq),
+            Claim::Disbelieved(ms) => ms <= self.newest_disbelieved_ms,
+            Claim::None { .. } => false,
         };
-        in_its_time && seq <= self.highest()
-    }
-
-    fn insert(&mut self, seq: u64, claim: Claim) {
-        if let Some(ms) = claim.at() {
-            self.newest_claim_ms = self.newest_claim_ms.max(ms);
-        }
-        let index = self.search(seq);
-        let joins_before = index > 0 && self.ranges[index - 1].1.checked_add(1) == Some(seq);
-        let joins_after = self
-            .ranges
-            .get(index)
-            .is_some_and(|range| seq.checked_add(1) == Some(range.0));
-        match (joins_before, joins_after) {
-            (true, true) => {
-                self.ranges[index - 1].1 = self.ranges[index].1;
-                self.ranges.remove(index);
-            }
-            (true, false) => self.ranges[index - 1].1 = seq,
-            (false, true) => self.ranges[index].0 = seq,
-            (false, false) => {
-                self.ranges.insert(index, (seq, seq));
-                if self.ranges.len() > RANGES_PER_RUN_MAX {
-                    self.ranges.remove(0);
-                }
-            }
-        }
+        in_its_time && seq <= self.counts.highest()
     }
 }
 
@@ -233,17 +188,40 @@ mod tests {
     }
 
     #[test]
-    fn without_times_a_redelivery_is_never_a_restart() {
+    fn without_times_a_new_event_far_back_is_a_restart_and_a_known_one_never() {
         let mut window = SequenceWindow::default();
-        for seq in 0..5_000 {
-            window.observe(seq, Claim::None { redelivered: false });
+        for seq in 0..300 {
+            assert_eq!(window.observe(seq, Claim::None { known: false }), Verdict::New);
         }
-        assert_eq!(window.observe(0, Claim::None { redelivered: true }), Verdict::Duplicate);
-        assert_eq!(
-            window.observe(4_900, Claim::None { redelivered: false }),
-            Verdict::Duplicate
-        );
-        assert_eq!(window.observe(0, Claim::None { redelivered: false }), Verdict::Restart);
+        for seq in 0..300 {
+            assert_eq!(window.observe(seq, Claim::None { known: true }), Verdict::Duplicate);
+        }
+        assert_eq!(window.observe(290, Claim::None { known: false }), Verdict::Duplicate);
+        assert_eq!(window.observe(0, Claim::None { known: false }), Verdict::Restart);
+        for seq in 1..300 {
+            assert_eq!(window.observe(seq, Claim::None { known: false }), Verdict::New);
+        }
+    }
+
+    #[test]
+    fn a_time_that_nobody_believes_does_not_hide_a_restart() {
+        let mut window = SequenceWindow::default();
+        for seq in 0..100 {
+            window.observe(seq, Claim::At(1_000 + seq as i64));
+        }
+        assert_eq!(window.observe(100, Claim::Disbelieved(4_000_000)), Verdict::New);
+        assert_eq!(window.observe(100, Claim::Disbelieved(4_000_000)), Verdict::Duplicate);
+        assert_eq!(window.observe(0, Claim::At(2_000)), Verdict::Restart);
+        assert_eq!(window.observe(1, Claim::At(2_001)), Verdict::New);
+        assert_eq!(window.observe(50, Claim::At(1_050)), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn gaps_of_any_number_are_no_reason_to_forget() {
+        let counts = (0..2_000u64).step_by(2).map(|seq| (seq, seq as i64));
+        let verdicts = observe_all(counts.clone().chain(counts));
+        assert!(verdicts[..1_000].iter().all(|verdict| *verdict == Verdict::New));
+        assert!(verdicts[1_000..].iter().all(|verdict| *verdict == Verdict::Duplicate));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use super::{
     events::{EventsTask, State},
 };
 use crate::{
-    dedupe::recent::{RecentLimits, RecentSetV1},
+    dedupe::{
+        delivery::RecentDeliveriesV1,
+        recent::{RecentLimits, RecentSetV1},
+    },
     device::table::DeviceTableV1,
     rollup::{accumulator::Origin, wire::RollupsV1},
     symbols::{Symbols, SymbolsV1},
@@ -50,6 +53,7 @@ struct EventsV1 {
     symbols: SymbolsV1,
     symbols_release_at: usize,
     identities: RecentSetV1,
+    deliveries: RecentDeliveriesV1,
     devices: DeviceTableV1,
     rollups: RollupsV1,
 }
@@ -76,6 +80,7 @@ pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
         symbols: state.symbols.to_wire(),
         symbols_release_at: state.symbols_release_at,
         identities: RecentSetV1::from(&state.identities),
+        deliveries: RecentDeliveriesV1::from(&state.deliveries),
         devices: DeviceTableV1::from(&state.devices),
         rollups: RollupsV1::from(&state.rollups),
     })))
@@ -111,6 +116,7 @@ pub(super) fn restore(topic_partition: TopicPartition, bytes: &[u8]) -> Result<T
                 symbols: Symbols::from_wire(wire.symbols),
                 symbols_release_at: wire.symbols_release_at,
                 identities: wire.identities.into(),
+                deliveries: wire.deliveries.into(),
                 devices: wire.devices.into(),
                 rollups: wire.rollups.into_rollups(origin),
             };

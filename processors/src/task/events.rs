@@ -12,6 +12,7 @@ use schemas::{
 use super::{Due, Parameters, TaskStats};
 use crate::{
     dedupe::{
+        delivery::{Receiving, RecentDeliveries},
         fingerprint::Fingerprinter,
         recent::{RecentLimits, RecentSet},
         sequence::{Claim, Verdict},
@@ -50,6 +51,7 @@ pub(super) struct State {
     pub(super) symbols: Symbols,
     pub(super) symbols_release_at: usize,
     pub(super) identities: RecentSet,
+    pub(super) deliveries: RecentDeliveries,
     pub(super) devices: DeviceTable,
     pub(super) rollups: Rollups,
 }
@@ -73,6 +75,7 @@ impl EventsTask {
             symbols: Symbols::default(),
             symbols_release_at: SYMBOLS_KEPT_MIN,
             identities: RecentSet::default(),
+            deliveries: RecentDeliveries::default(),
             devices: DeviceTable::default(),
             rollups: Rollups::new(parameters.rollup.clone(), origin),
         };
@@ -126,6 +129,7 @@ impl EventsTask {
             log_clock_ms,
             symbols,
             identities,
+            deliveries,
             devices,
             rollups,
             watermark_ms,
@@ -135,24 +139,19 @@ impl EventsTask {
         let device = devices.touch(key, *log_clock_ms, self.parameters.devices, |key, state| {
             state.write(key, symbols, origin, &mut pending.devices);
         });
-        let claim = event.claimed_ts_ms().map_or_else(
-            || Claim::None {
-                redelivered: event.delivery.is_some_and(|mark| mark.redelivered),
-            },
-            Claim::At,
-        );
+        let mut memory = Memory {
+            fingerprinter: &mut self.fingerprinter,
+            identities,
+            deliveries,
+            now: (*log_clock_ms, self.parameters.identities),
+        };
         let verdict = match event.seq {
-            Some(seq) => device.sequence.observe(seq, claim),
-            None => {
-                let known = seen_before(
-                    &mut self.fingerprinter,
-                    identities,
-                    (*log_clock_ms, self.parameters.identities),
-                    record.key,
-                    &event,
-                );
-                if known { Verdict::Duplicate } else { Verdict::New }
+            Some(seq) => {
+                let claim = memory.claim(record.key, seq, &event);
+                device.sequence.observe(seq, claim)
             }
+            None if memory.has_seen(record.key, &event) => Verdict::Duplicate,
+            None => Verdict::New,
         };
         match verdict {
             Verdict::New => {}
@@ -273,7 +272,7 @@ impl EventsTask {
             watermark_ms: self.state.watermark_ms,
             accumulators: self.state.rollups.accumulator_count(),
             devices: self.state.devices.len(),
-            identities: self.state.identities.len(),
+            identities: self.state.identities.len() + self.state.deliveries.len(),
             ..self.stats
         }
     }
@@ -293,23 +292,53 @@ fn check_key<'record>(key: &'record [u8], event: &Event<'_>) -> Result<&'record 
     }
 }
 
-/// Was an event without `seq` counted before? Remembers it.
-fn seen_before(
-    fingerprinter: &mut Fingerprinter,
-    identities: &mut RecentSet,
-    (log_clock_ms, limits): (i64, RecentLimits),
-    key: &[u8],
-    event: &Event<'_>,
-) -> bool {
-    let mut remember = |fingerprint| identities.insert(fingerprint, log_clock_ms, limits);
-    if let Some(claimed_ts_ms) = event.claimed_ts_ms() {
-        return remember(fingerprinter.claimed(key, claimed_ts_ms, event));
+/// What is remembered of events beside their counts.
+struct Memory<'task> {
+    fingerprinter: &'task mut Fingerprinter,
+    identities: &'task mut RecentSet,
+    deliveries: &'task mut RecentDeliveries,
+    /// The log clock, and how long and how much to remember.
+    now: (i64, RecentLimits),
+}
+
+impl Memory<'_> {
+    /// What an event has beside its count.
+    fn claim(&mut self, key: &[u8], seq: u64, event: &Event<'_>) -> Claim {
+        match (event.device_ts_ms, event.claimed_ts_ms()) {
+            (Some(disbelieved_ms), _) => Claim::Disbelieved(disbelieved_ms),
+            (None, Some(claimed_ms)) => Claim::At(claimed_ms),
+            (None, None) => {
+                let fingerprint = self.fingerprinter.counted(key, seq, event);
+                Claim::None {
+                    known: self.remember(fingerprint),
+                }
+            }
+        }
     }
-    let Some(mark) = event.delivery else { return false };
-    let fingerprints = fingerprinter.delivered(key, mark, event);
-    let same_record = remember(fingerprints.record);
-    let same_delivery = remember(fingerprints.delivery);
-    same_record || (mark.redelivered && same_delivery)
+
+    /// Was an event without `seq` counted before? Remembers it.
+    fn has_seen(&mut self, key: &[u8], event: &Event<'_>) -> bool {
+        if let Some(claimed_ts_ms) = event.claimed_ts_ms() {
+            let fingerprint = self.fingerprinter.claimed(key, claimed_ts_ms, event);
+            return self.remember(fingerprint);
+        }
+        let Some(mark) = event.delivery else { return false };
+        let fingerprints = self.fingerprinter.delivered(key, mark, event);
+        if self.remember(fingerprints.record) {
+            return true;
+        }
+        let receiving = Receiving {
+            run: mark.run,
+            number: mark.number,
+        };
+        self.deliveries
+            .observe(fingerprints.delivery, receiving, mark.redelivered, self.now)
+    }
+
+    fn remember(&mut self, fingerprint: u64) -> bool {
+        let (log_clock_ms, limits) = self.now;
+        self.identities.insert(fingerprint, log_clock_ms, limits)
+    }
 }
 
 /// Where the event happened: as it says, else where the device was last.

@@ -34,6 +34,7 @@ fn received(device: &'static str, payload: &str) -> Received {
     let mark = DeliveryMark {
         packet_id: 1,
         redelivered: false,
+        run: 1,
         number: 0,
         index: 0,
     };
@@ -151,11 +152,34 @@ fn repeated_events_count_once_by_seq_or_by_time_and_content() {
 }
 
 #[test]
+fn events_of_one_millisecond_are_told_apart_as_finely_as_they_were_written() {
+    let messages = [
+        received("bus", r#"{"ts":1789999980000100000,"a":1,"b":2}"#),
+        received("bus", r#"{"ts":1789999980000200000,"a":1,"b":2}"#),
+        received("bus", r#"{"ts":1789999980000200000,"b":2,"a":1}"#),
+        received("bus", r#"{"ts":1789999980000200000,"b":1,"a":2}"#),
+    ];
+    let (rows, task) = run(&messages);
+    assert_eq!(rows.measurements.offset, [0, 0, 1, 1, 3, 3]);
+    assert_eq!(task.stats().duplicates, 1);
+}
+
+#[test]
+fn a_stream_of_counts_without_times_counts_once_when_it_is_sent_twice_and_again_after_a_restart() {
+    let messages =
+        |value: u32| (0..100).map(move |seq| received("bus", &format!(r#"{{"seq":{seq},"a":{value}{seq}}}"#)));
+    let (rows, task) = run(&messages(1).chain(messages(1)).chain(messages(2)).collect::<Vec<_>>());
+    assert_eq!(rows.measurements.offset.len(), 200);
+    assert_eq!((task.stats().duplicates, task.stats().restarts), (100, 1));
+}
+
+#[test]
 fn without_seq_and_time_only_a_redelivery_is_a_repetition() {
     let delivery = |packet_id, redelivered, number, received_at_ms| Received {
         mark: DeliveryMark {
             packet_id,
             redelivered,
+            run: 1,
             number,
             index: 0,
         },

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Motion, Position, Reading, Reason, Rejection,
     limits::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_PER_EVENT_MAX, EVENTS_PER_BATCH_MAX},
-    timestamp,
+    timestamp::{self, WrittenTime},
 };
 
 /// The readings of one message, in order.
@@ -208,7 +208,9 @@ fn read_field<'de, E: Error>(
     let motion: &mut Motion = &mut draft.reading.motion;
     let number_field = match key.as_ref() {
         "ts" => {
-            draft.reading.claimed_ts_ms = read_timestamp(verdict, value)?;
+            let time = read_timestamp(verdict, value)?;
+            draft.reading.claimed_ts_ms = time.map(|time| time.ms);
+            draft.reading.claimed_submilli_ns = time.map_or(0, |time| time.submilli_ns);
             return Ok(());
         }
         "seq" => {
@@ -226,7 +228,11 @@ fn read_field<'de, E: Error>(
     *number_field = match value {
         Value::Null => None,
         value => match value.as_number() {
-            Some(number) => Some(number),
+            Some(number) if (number as f32).is_finite() => Some(number),
+            Some(number) => {
+                let detail = format!("`{key}` is {number}, more than can be stored");
+                return Err(verdict.reject(Reason::InvalidField, detail));
+            }
             None => {
                 let detail = format!("`{key}` is {}, not a number", value.kind());
                 return Err(verdict.reject(Reason::InvalidField, detail));
@@ -268,14 +274,14 @@ fn cut_text(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-fn read_timestamp<E: Error>(verdict: &Verdict, value: Value<'_>) -> Result<Option<i64>, E> {
-    let milliseconds = match &value {
+fn read_timestamp<E: Error>(verdict: &Verdict, value: Value<'_>) -> Result<Option<WrittenTime>, E> {
+    let time = match &value {
         Value::Null => return Ok(None),
         Value::Unsigned(integer) => i64::try_from(*integer).ok().and_then(timestamp::from_integer),
         Value::Text(text) => timestamp::from_rfc3339(text),
         _ => None,
     };
-    milliseconds.map(Some).ok_or_else(|| {
+    time.map(Some).ok_or_else(|| {
         let detail = match &value {
             Value::Unsigned(integer) => format!("`ts` {integer} is beyond any time that can be stored"),
             Value::Text(text) => format!("`ts` \"{text}\" is not RFC 3339 with an offset, or before 1970"),

@@ -120,6 +120,7 @@ fn every_broken_rule_has_its_reason() {
         (r#"{"a": 1, "seq": "7"}"#, Reason::InvalidSequence),
         (r#"{"a": 1, "lat": "x", "lon": 1}"#, Reason::InvalidField),
         (r#"{"a": 1, "metrics": 3}"#, Reason::InvalidField),
+        (r#"{"a": 1, "alt": 1e39}"#, Reason::InvalidField),
         (r#"{"temp °C": 1}"#, Reason::InvalidMetricName),
         (r#"{"metrics": {"": 1}}"#, Reason::InvalidMetricName),
         (r#"{"metrics": {"a": "x"}}"#, Reason::InvalidMetricValue),

@@ -57,6 +57,7 @@ impl Feed {
             device: device.as_str().into(),
             ts_ms: self.now_ms - late_ms,
             device_ts_ms: None,
+            ts_submilli_ns: 0,
             seq: Some(self.count),
             position: Position::from_degrees(self.random.random_range(-1.0..1.0), 13.0),
             motion: Motion::default(),

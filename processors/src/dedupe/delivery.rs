@@ -1,0 +1,190 @@
+//! Has the broker delivered this very message before? For events that carry neither `seq` nor `ts`, so that a delivery is
+//! all that names them.
+//!
+//! A message that comes again is marked (DUP), but the mark alone says little: a broker may set it on what it never
+//! sent, and packet identifiers are used again and again. What comes again can only be what was on its way when the
+//! connection or the process before ended. So a delivery is known only if its last namesake was among the last messages
+//! that its process received.
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use super::recent::RecentLimits;
+use crate::limits::{DELIVERIES_IN_FLIGHT_MAX, RECEIVING_RUNS_MAX};
+
+/// Which message of which process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Receiving {
+    /// The process.
+    pub run: u32,
+    /// Its count of messages.
+    pub number: u64,
+}
+
+type Deliveries = HashMap<u64, Receiving, foldhash::fast::FixedState>;
+
+/// The newest deliveries of a partition, in two generations as in [`super::recent`].
+#[derive(Clone, Debug, Default)]
+pub struct RecentDeliveries {
+    young: Deliveries,
+    old: Deliveries,
+    /// Log clock when the young generation began.
+    young_since_ms: i64,
+    /// The highest number of each process, the process heard of last at the end.
+    runs: Vec<Receiving>,
+}
+
+impl RecentDeliveries {
+    /// Remembers a delivery by its fingerprint. True when the same message was delivered before, and can be here again.
+    pub fn observe(
+        &mut self,
+        fingerprint: u64,
+        receiving: Receiving,
+        redelivered: bool,
+        (log_clock_ms, limits): (i64, RecentLimits),
+    ) -> bool {
+        let before = self
+            .young
+            .get(&fingerprint)
+            .or_else(|| self.old.get(&fingerprint))
+            .copied();
+        let is_known = redelivered && before.is_some_and(|before| self.may_be_the_same(before, receiving));
+        self.note_run(receiving);
+        let full = self.young.len() >= limits.count_max / 2;
+        let aged = log_clock_ms.saturating_sub(self.young_since_ms) >= limits.age_ms;
+        if full || aged {
+            self.old = std::mem::take(&mut self.young);
+            self.young_since_ms = log_clock_ms;
+        }
+        self.young.insert(fingerprint, receiving);
+        is_known
+    }
+
+    /// Can what was received then have been on its way still, to be sent again as what is received now?
+    fn may_be_the_same(&self, then: Receiving, now: Receiving) -> bool {
+        if then.run == now.run {
+            return now.number.saturating_sub(then.number) < DELIVERIES_IN_FLIGHT_MAX;
+        }
+        // What is sent again comes before anything new, and was among the last that the process before received, as far
+        // as this partition knows.
+        let last = self.runs.iter().find(|run| run.run == then.run);
+        let was_in_flight = last.is_some_and(|last| last.number.saturating_sub(then.number) < DELIVERIES_IN_FLIGHT_MAX);
+        was_in_flight && now.number < DELIVERIES_IN_FLIGHT_MAX
+    }
+
+    fn note_run(&mut self, receiving: Receiving) {
+        let mut newest = receiving;
+        if let Some(index) = self.runs.iter().position(|run| run.run == receiving.run) {
+            newest.number = newest.number.max(self.runs.remove(index).number);
+        } else if self.runs.len() == RECEIVING_RUNS_MAX {
+            self.runs.remove(0);
+        }
+        self.runs.push(newest);
+    }
+
+    /// Number of deliveries known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    /// True when none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// [`RecentDeliveries`] in a checkpoint: sorted, so that equal sets have equal bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecentDeliveriesV1 {
+    young: Vec<(u64, Receiving)>,
+    old: Vec<(u64, Receiving)>,
+    young_since_ms: i64,
+    runs: Vec<Receiving>,
+}
+
+impl From<&RecentDeliveries> for RecentDeliveriesV1 {
+    fn from(deliveries: &RecentDeliveries) -> Self {
+        let sorted = |deliveries: &Deliveries| {
+            let mut sorted: Vec<_> = deliveries.iter().map(|(key, value)| (*key, *value)).collect();
+            sorted.sort_unstable();
+            sorted
+        };
+        Self {
+            young: sorted(&deliveries.young),
+            old: sorted(&deliveries.old),
+            young_since_ms: deliveries.young_since_ms,
+            runs: deliveries.runs.clone(),
+        }
+    }
+}
+
+impl From<RecentDeliveriesV1> for RecentDeliveries {
+    fn from(wire: RecentDeliveriesV1) -> Self {
+        Self {
+            young: wire.young.into_iter().collect(),
+            old: wire.old.into_iter().collect(),
+            young_since_ms: wire.young_since_ms,
+            runs: wire.runs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: (i64, RecentLimits) = (
+        0,
+        RecentLimits {
+            count_max: 1_000_000,
+            age_ms: 1_000,
+        },
+    );
+
+    fn at(run: u32, number: u64) -> Receiving {
+        Receiving { run, number }
+    }
+
+    #[test]
+    fn what_was_on_its_way_is_known_when_it_comes_again() {
+        let mut deliveries = RecentDeliveries::default();
+        for number in 0..100 {
+            assert!(!deliveries.observe(number, at(1, number), false, LIMITS));
+        }
+        for number in 0..100 {
+            assert!(deliveries.observe(number, at(2, number), true, LIMITS), "{number}");
+        }
+        assert!(!deliveries.observe(7, at(2, 200), false, LIMITS), "not marked");
+    }
+
+    /// The same device says the same thing all day, and packet identifiers come round.
+    #[test]
+    fn a_packet_identifier_used_again_is_another_delivery() {
+        let mut deliveries = RecentDeliveries::default();
+        let fingerprint = |number: u64| number % 65_535;
+        for number in 0..70_000 {
+            deliveries.observe(fingerprint(number), at(1, number), false, LIMITS);
+        }
+        // The next ones were on their way when the process died, and are in no log.
+        for number in 70_000..70_100 {
+            let again = deliveries.observe(fingerprint(number), at(2, number - 70_000), true, LIMITS);
+            assert!(!again, "{number}");
+        }
+        assert!(deliveries.observe(fingerprint(69_999), at(2, 200), true, LIMITS));
+        // So late nothing comes that was on its way before.
+        assert!(!deliveries.observe(fingerprint(69_998), at(2, 65_000), true, LIMITS));
+    }
+
+    #[test]
+    fn a_checkpoint_restores_the_same_deliveries() {
+        let mut deliveries = RecentDeliveries::default();
+        for number in 0..80 {
+            deliveries.observe(number * 31, at(3, number), false, LIMITS);
+        }
+        let mut restored = RecentDeliveries::from(RecentDeliveriesV1::from(&deliveries));
+        assert!(restored.observe(31, at(4, 1), true, LIMITS));
+        assert_eq!(restored.len(), deliveries.len());
+    }
+}
