@@ -18,7 +18,7 @@ use platform::{
     retry::{Backoff, Delays},
     shutdown::Shutdown,
 };
-use rand::rngs::StdRng;
+use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -45,6 +45,8 @@ pub(crate) struct Subscriber<S> {
     pub(crate) filters: Vec<Filter>,
     pub(crate) keep_alive: Duration,
     pub(crate) shutdown: Shutdown,
+    /// Decides the pauses between tries.
+    pub(crate) seed: u64,
     pub(crate) reader: Reader,
 }
 
@@ -79,7 +81,7 @@ struct Signs {
 impl<S: PublishSource> Subscriber<S> {
     /// Runs until shutdown is requested and the last acknowledgement has left.
     pub(crate) async fn run(mut self) -> Result<(), IngestError> {
-        let mut delays = backoff().delays(rand::make_rng::<StdRng>());
+        let mut delays = backoff().delays(StdRng::seed_from_u64(self.seed));
         let mut failed_count: u64 = 0;
         let signs = Signs::default();
         while !self.shutdown.is_requested() {
@@ -120,6 +122,9 @@ impl<S: PublishSource> Subscriber<S> {
         let mut heard_at = Instant::now();
         loop {
             tokio::select! {
+                // The order is fixed, so that a simulation that is run again takes the same turns. Reading waits
+                // often enough for the others to get theirs.
+                biased;
                 ended = &mut reading => return ended,
                 () = self.shutdown.requested(), if !signs.stopping.load(Relaxed) => {
                     signs.stopping.store(true, Relaxed);
@@ -150,6 +155,7 @@ impl<S: PublishSource> Subscriber<S> {
             }
         };
         tokio::select! {
+            biased;
             () = self.shutdown.requested() => {}
             () = room => {}
         }
