@@ -18,6 +18,8 @@ pub(crate) struct Published {
     pub(crate) claimed_ms: Option<i64>,
     /// Messages that hold it.
     pub(crate) messages: Vec<usize>,
+    /// The event with which its device began to count again, if it ever did.
+    pub(crate) run_begin: Option<usize>,
 }
 
 /// One message.
@@ -25,6 +27,8 @@ pub(crate) struct Published {
 pub(crate) struct Message {
     pub(crate) device: usize,
     pub(crate) payload: String,
+    /// When it was published, counted over all messages.
+    pub(crate) turn: usize,
     /// Events in it; none for one that cannot be read.
     pub(crate) events: Vec<usize>,
 }
@@ -48,6 +52,7 @@ pub(crate) struct Device {
     newest_claim_ms: i64,
     /// When it last forgot its count.
     run_began_ms: i64,
+    run_begin: Option<usize>,
     /// Messages of this run that it may send again.
     recent: Vec<usize>,
 }
@@ -64,6 +69,7 @@ pub(crate) struct Fleet {
     pub(crate) devices: Vec<Device>,
     pub(crate) events: Vec<Published>,
     pub(crate) messages: Vec<Message>,
+    turns: usize,
 }
 
 impl Fleet {
@@ -84,6 +90,7 @@ impl Fleet {
             sequence: 0,
             newest_claim_ms: 0,
             run_began_ms: 0,
+            run_begin: None,
             recent: Vec::new(),
         });
         let devices = devices.collect();
@@ -92,11 +99,21 @@ impl Fleet {
             devices,
             events: Vec::new(),
             messages: Vec::new(),
+            turns: 0,
         }
     }
 
     /// A device publishes; returns the messages to publish, as places in the ledger, in order.
     pub(crate) fn publish(&mut self, now_ms: i64) -> Vec<usize> {
+        let messages = self.choose(now_ms);
+        for number in &messages {
+            self.turns += 1;
+            self.messages[*number].turn = self.turns;
+        }
+        messages
+    }
+
+    fn choose(&mut self, now_ms: i64) -> Vec<usize> {
         let index = self.random.random_range(0..self.devices.len());
         let repeats = self.devices[index].identity != Identity::Neither && self.random.random_bool(0.1);
         if repeats && !self.devices[index].recent.is_empty() {
@@ -136,6 +153,7 @@ impl Fleet {
         self.messages.push(Message {
             device: index,
             payload: format!("{{\"broken\": {number}"),
+            turn: 0,
             events: Vec::new(),
         });
         number
@@ -148,6 +166,7 @@ impl Fleet {
         // Nor is one after a handful of events.
         if device.identity == Identity::SequenceAndTime && device.sequence > 4 {
             device.sequence = 0;
+            device.run_begin = Some(self.events.len());
         }
         device.recent.clear();
     }
@@ -169,6 +188,7 @@ impl Fleet {
                 device: index,
                 claimed_ms,
                 messages: vec![number],
+                run_begin: self.devices[index].run_begin,
             });
         }
         let payload = match &texts[..] {
@@ -178,6 +198,7 @@ impl Fleet {
         self.messages.push(Message {
             device: index,
             payload,
+            turn: 0,
             events,
         });
         let recent = &mut self.devices[index].recent;

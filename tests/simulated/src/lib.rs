@@ -109,6 +109,17 @@ async fn run_paused(seed: u64, options: Options) -> Outcome {
         trace.note(format_args!("{:?}", contents.measurements));
         trace.note(format_args!("{:?}", contents.rollups));
     });
+    if options.print {
+        for (number, message) in world.fleet().messages.iter().enumerate() {
+            trace.note(format_args!("message {number} of device {}: {}", message.device, message.payload));
+        }
+    }
+    for place in World::places() {
+        let records = world.log.records(&place).expect("all places exist");
+        for record in records.iter() {
+            trace.note(format_args!("{place} {}: {}", record.offset, String::from_utf8_lossy(record.value)));
+        }
+    }
     let event_count = world.fleet().events.len() as u64;
     Outcome {
         seed,

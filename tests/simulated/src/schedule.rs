@@ -18,6 +18,8 @@ use crate::{
     world::World,
 };
 
+/// The name of the fault that changes the order of records.
+pub(crate) const RECORD_LOST: &str = "record neither stored nor confirmed";
 /// Rest must come this long after healing: a member that was killed with a zombie at its side costs the most.
 const REST_MAX: Duration = Duration::from_secs(120);
 /// Members of the group at once.
@@ -211,7 +213,7 @@ impl<'run> Schedule<'run> {
         let (kind, fault) = if self.random.random_bool(0.5) {
             ("record stored, not confirmed", DeliveryFault::AmbiguousStored)
         } else {
-            ("record neither stored nor confirmed", DeliveryFault::AmbiguousLost)
+            (RECORD_LOST, DeliveryFault::AmbiguousLost)
         };
         self.world.trace.fault(kind, count);
         self.world.log.fail_next(count, fault);
