@@ -12,6 +12,8 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "sabotage")]
+use platform::sabotage::Rule;
 use platform::{
     clock::Clock,
     health::HealthReporter,
@@ -24,6 +26,8 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
+#[cfg(feature = "sabotage")]
+use crate::message::Ack;
 use crate::{
     IngestError,
     bridge::{
@@ -201,6 +205,12 @@ impl Reader {
             signs.heard.store(true, Relaxed);
             match event {
                 SourceEvent::Publish(publish) => {
+                    #[cfg(feature = "sabotage")]
+                    if Rule::AcknowledgeStored.is_broken() {
+                        let (packet_id, qos) = (publish.packet_id, publish.qos);
+                        let epoch = self.session.epoch();
+                        let _ = link.acks().try_ack(Ack { epoch, packet_id, qos });
+                    }
                     // Not acknowledged, so the broker sends it to whoever comes after us.
                     if !signs.stopping.load(Relaxed) {
                         self.take_in(publish);

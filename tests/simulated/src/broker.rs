@@ -115,7 +115,10 @@ impl Broker {
     /// Everything in the session has been acknowledged.
     pub(crate) fn is_drained(&self) -> bool {
         let state = self.shared.lock();
-        let left = state.session.as_ref().map(|session| session.waiting.len() + session.sent.len());
+        let left = state
+            .session
+            .as_ref()
+            .map(|session| session.waiting.len() + session.sent.len());
         left == Some(0)
     }
 
@@ -170,7 +173,10 @@ impl Broker {
 
     pub(crate) fn describe(&self) -> String {
         let state = self.shared.lock();
-        let counts = state.session.as_ref().map(|session| (session.waiting.len(), session.sent.len()));
+        let counts = state
+            .session
+            .as_ref()
+            .map(|session| (session.waiting.len(), session.sent.len()));
         let (name, connected) = (&self.shared.name, state.connection.is_some());
         format!("broker {name}: waiting and sent {counts:?}, connected {connected}")
     }
@@ -221,7 +227,9 @@ impl State {
         let expected = session.sent.front().map(|(id, _)| *id);
         if connection.sent_here == 0 || expected != Some(ack.packet_id) {
             let id = ack.packet_id;
-            return Err(format!("packet {id} acknowledged, and the oldest unacknowledged is {expected:?}"));
+            return Err(format!(
+                "packet {id} acknowledged, and the oldest unacknowledged is {expected:?}"
+            ));
         }
         connection.sent_here -= 1;
         let (_, message) = session.sent.pop_front().expect("it has a front");

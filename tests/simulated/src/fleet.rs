@@ -70,10 +70,12 @@ pub(crate) struct Fleet {
     pub(crate) events: Vec<Published>,
     pub(crate) messages: Vec<Message>,
     turns: usize,
+    /// Whether devices restart.
+    restarts: bool,
 }
 
 impl Fleet {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, restarts: bool) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let devices = (0..DEVICES).map(|index| Device {
             tenant: TENANTS[random.random_range(0..TENANTS.len())],
@@ -100,6 +102,7 @@ impl Fleet {
             events: Vec::new(),
             messages: Vec::new(),
             turns: 0,
+            restarts,
         }
     }
 
@@ -121,7 +124,7 @@ impl Fleet {
         }
         match self.random.random_range(0..40) {
             0 => vec![self.poison(index)],
-            1 => {
+            1 if self.restarts => {
                 self.restart(index);
                 vec![self.message(index, now_ms)]
             }

@@ -52,6 +52,14 @@ impl Running {
     pub(crate) async fn stop(self, world: &World) {
         self.trigger.request();
         world.judge_end(&self.name, self.task.await);
+        for totals in self.ledger.snapshot().into_values() {
+            let released = totals.acknowledged + totals.dead_lettered + totals.returned;
+            if released + totals.in_flight != totals.received {
+                world
+                    .trace
+                    .violation(format_args!("the ledger of {} does not add up: {totals:?}", self.name));
+            }
+        }
     }
 
     /// Loses its membership and does not hear of it: it goes on with what it has, as a process does that was stopped for

@@ -8,6 +8,7 @@ mod checkpoints;
 mod clock;
 mod fleet;
 mod instances;
+mod many;
 mod schedule;
 mod tables;
 mod trace;
@@ -18,7 +19,15 @@ use std::{collections::BTreeMap, fmt};
 
 use rand::{Rng, RngExt};
 
-use crate::{schedule::Schedule, trace::Trace, world::World};
+pub use crate::many::{Summary, many};
+#[cfg(feature = "sabotage")]
+pub use platform::sabotage::Rule;
+
+use crate::{
+    schedule::Schedule,
+    trace::Trace,
+    world::{Plan, World},
+};
 
 /// What shapes a run beside its seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +38,9 @@ pub struct Options {
     pub faults: bool,
     /// Print what happens.
     pub print: bool,
+    /// The rule that this build breaks.
+    #[cfg(feature = "sabotage")]
+    pub broken: Option<Rule>,
 }
 
 impl Default for Options {
@@ -37,6 +49,8 @@ impl Default for Options {
             steps: 14,
             faults: true,
             print: false,
+            #[cfg(feature = "sabotage")]
+            broken: None,
         }
     }
 }
@@ -68,7 +82,12 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, digest, event_count, .. } = self;
+        let Self {
+            seed,
+            digest,
+            event_count,
+            ..
+        } = self;
         writeln!(formatter, "seed {seed}: {event_count} events, digest {digest:016x}")?;
         for violation in &self.violations {
             writeln!(formatter, "  broken: {violation}")?;
@@ -86,6 +105,8 @@ impl fmt::Display for Outcome {
 /// When no runtime can be made.
 #[must_use]
 pub fn run(seed: u64, options: Options) -> Outcome {
+    #[cfg(feature = "sabotage")]
+    platform::sabotage::break_rule(options.broken);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -97,8 +118,11 @@ pub fn run(seed: u64, options: Options) -> Outcome {
 async fn run_paused(seed: u64, options: Options) -> Outcome {
     let mut random = world::seeded(seed);
     let trace = Trace::new(options.print);
-    let broker_count = random.random_range(1..=2);
-    let mut world = World::new(&mut random, broker_count, trace.clone());
+    let plan = Plan {
+        broker_count: random.random_range(1..=2),
+        loses_records: random.random_bool(0.5),
+    };
+    let mut world = World::new(&mut random, plan, trace.clone());
     let random = world::seeded(random.next_u64());
     Schedule::new(&mut world, random, options).run().await;
     verdict::judge(&world);
@@ -111,13 +135,20 @@ async fn run_paused(seed: u64, options: Options) -> Outcome {
     });
     if options.print {
         for (number, message) in world.fleet().messages.iter().enumerate() {
-            trace.note(format_args!("message {number} of device {}: {}", message.device, message.payload));
+            trace.note(format_args!(
+                "message {number} of device {}: {}",
+                message.device, message.payload
+            ));
         }
     }
     for place in World::places() {
         let records = world.log.records(&place).expect("all places exist");
         for record in records.iter() {
-            trace.note(format_args!("{place} {}: {}", record.offset, String::from_utf8_lossy(record.value)));
+            trace.note(format_args!(
+                "{place} {}: {}",
+                record.offset,
+                String::from_utf8_lossy(record.value)
+            ));
         }
     }
     let event_count = world.fleet().events.len() as u64;

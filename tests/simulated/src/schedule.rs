@@ -1,22 +1,13 @@
 //! What happens in a run: first faults of all kinds while devices publish, then healing, and the wait for rest. All of it
 //! follows from the seed.
 
-use std::{
-    sync::atomic::AtomicU64,
-    time::Duration,
-};
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use eventlog::memory::DeliveryFault;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{
-    Options,
-    checkpoints::Checkpoints,
-    instances::Running,
-    tables::InsertFaults,
-    world::World,
-};
+use crate::{Options, checkpoints::Checkpoints, instances::Running, tables::InsertFaults, world::World};
 
 /// The name of the fault that changes the order of records.
 pub(crate) const RECORD_LOST: &str = "record neither stored nor confirmed";
@@ -88,7 +79,7 @@ impl<'run> Schedule<'run> {
         let count = self.random.random_range(0..60);
         self.world.publish(count);
         if self.options.faults {
-            match self.random.random_range(0..22) {
+            match self.random.random_range(0..23) {
                 0..=3 => self.crash_ingest().await,
                 4..=7 => self.crash_process().await,
                 8 => self.restart_ingest().await,
@@ -102,6 +93,7 @@ impl<'run> Schedule<'run> {
                 18 => self.stall_log().await,
                 19 => self.fail_tables(),
                 20 => self.fail_checkpoints(),
+                21 => self.set_clock(),
                 _ => self.lose_checkpoints().await,
             }
         }
@@ -194,7 +186,9 @@ impl<'run> Schedule<'run> {
     fn broker_down(&mut self) {
         let index = self.random.random_range(0..self.world.brokers.len());
         let (is_down, latency_ms_max) = (self.random.random_bool(0.4), self.random.random_range(0..50));
-        self.world.trace.fault("broker down or slow", format_args!("{is_down} {latency_ms_max} ms"));
+        self.world
+            .trace
+            .fault("broker down or slow", format_args!("{is_down} {latency_ms_max} ms"));
         self.world.brokers[index].set_down(is_down);
         self.world.brokers[index].set_latency(latency_ms_max);
     }
@@ -210,7 +204,7 @@ impl<'run> Schedule<'run> {
 
     fn fail_log(&mut self) {
         let count = self.random.random_range(1..6);
-        let (kind, fault) = if self.random.random_bool(0.5) {
+        let (kind, fault) = if !self.world.plan.loses_records || self.random.random_bool(0.5) {
             ("record stored, not confirmed", DeliveryFault::AmbiguousStored)
         } else {
             (RECORD_LOST, DeliveryFault::AmbiguousLost)
@@ -229,7 +223,13 @@ impl<'run> Schedule<'run> {
             self.world.trace.fault("log holds its confirmations", pause.as_millis());
             self.world.log.hold_deliveries();
         }
-        tokio::time::sleep(pause).await;
+        self.world.publish(20);
+        tokio::time::sleep(pause / 2).await;
+        // What waits for its confirmation now belongs to a connection that is gone.
+        if self.random.random_bool(0.5) {
+            self.break_connection().await;
+        }
+        tokio::time::sleep(pause / 2).await;
         let count = self.random.random_range(0..20);
         self.world.log.release_deliveries(count);
         // A crash while some are confirmed and some are not.
@@ -258,6 +258,13 @@ impl<'run> Schedule<'run> {
         let chance = self.random.random_range(0.0..0.5);
         self.world.trace.fault("checkpoints fail", chance);
         self.world.checkpoints.set_fault_chance(chance);
+    }
+
+    /// The clock of the servers jumps. Not by more than what a device's clock is believed to be ahead.
+    fn set_clock(&mut self) {
+        let skew_ms = self.random.random_range(-40_000..40_000);
+        self.world.trace.fault("clock set", skew_ms);
+        self.world.clock.set_skew_ms(skew_ms);
     }
 
     /// Every process dies, and all checkpoints are gone before the next one starts.
@@ -306,9 +313,17 @@ impl<'run> Schedule<'run> {
         };
         let began = tokio::time::Instant::now();
         match tokio::time::timeout(REST_MAX, rest).await {
-            Ok(()) => self.world.trace.note(format_args!("rest after {} ms", began.elapsed().as_millis())),
+            Ok(()) => self
+                .world
+                .trace
+                .note(format_args!("rest after {} ms", began.elapsed().as_millis())),
             Err(_) => {
-                let ended = self.ingests.iter().flatten().chain(&self.processes).filter(|one| one.has_ended());
+                let ended = self
+                    .ingests
+                    .iter()
+                    .flatten()
+                    .chain(&self.processes)
+                    .filter(|one| one.has_ended());
                 self.world.trace.violation(format_args!(
                     "no rest {REST_MAX:?} after healing; {} instances ended by themselves; {}",
                     ended.count(),

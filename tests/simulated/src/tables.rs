@@ -218,7 +218,11 @@ impl Contents {
                     place.insert(row);
                 }
                 Entry::Occupied(place) if *place.get() != row => {
-                    return Err(format!("measurement {:?} was {:?} and now is {row:?}", place.key(), place.get()));
+                    return Err(format!(
+                        "measurement {:?} was {:?} and now is {row:?}",
+                        place.key(),
+                        place.get()
+                    ));
                 }
                 Entry::Occupied(_) => {}
             }
@@ -244,12 +248,19 @@ impl Contents {
                 min: rows.min[index],
                 max: rows.max[index],
             };
-            match self.rollups.entry((cell, rows.partition[index], rows.generation[index])) {
+            match self
+                .rollups
+                .entry((cell, rows.partition[index], rows.generation[index]))
+            {
                 Entry::Vacant(place) => {
                     place.insert(row);
                 }
                 Entry::Occupied(place) if place.get().version == row.version && *place.get() != row => {
-                    return Err(format!("snapshot {:?} was {:?} and now is {row:?}", place.key(), place.get()));
+                    return Err(format!(
+                        "snapshot {:?} was {:?} and now is {row:?}",
+                        place.key(),
+                        place.get()
+                    ));
                 }
                 Entry::Occupied(mut place) if place.get().version < row.version => {
                     place.insert(row);

@@ -58,9 +58,14 @@ fn events(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace:
     for (number, event) in fleet.events.iter().enumerate() {
         let rows = found.get(&number).map_or(&[][..], Vec::as_slice);
         match rows {
-            [] if is_promised(fleet, unpromised, event) => trace.violation(format_args!("event {number} is lost: {event:?}")),
+            [] if is_promised(fleet, unpromised, event) => {
+                trace.violation(format_args!("event {number} is lost: {event:?}"))
+            }
             [] | [_] => {}
-            many => trace.violation(format_args!("event {number} is there {} times: {event:?} {many:?}", many.len())),
+            many => trace.violation(format_args!(
+                "event {number} is there {} times: {event:?} {many:?}",
+                many.len()
+            )),
         }
         let device = &fleet.devices[event.device];
         for (_, row) in rows {
@@ -174,7 +179,9 @@ fn expected(fleet: &Fleet, found: &Found<'_>) -> BTreeMap<CellKey, Totals> {
 /// The cell of a place: at the base resolution, and its parent from there.
 fn cell(position: Option<(f64, f64)>, resolution: Resolution) -> u64 {
     position.map_or(0, |(latitude, longitude)| {
-        let base = LatLng::new(latitude, longitude).expect("a place on Earth").to_cell(Resolution::Nine);
+        let base = LatLng::new(latitude, longitude)
+            .expect("a place on Earth")
+            .to_cell(Resolution::Nine);
         base.parent(resolution).expect("no finer than the base").into()
     })
 }

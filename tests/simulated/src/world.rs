@@ -21,6 +21,16 @@ use crate::{
 pub(crate) const GROUP: &str = "meridian";
 const PARTITIONS: u16 = 3;
 
+/// What a run is about, drawn before anything else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) broker_count: usize,
+    /// The log loses records alone, so that they are sent again behind later ones; devices do not restart then. Both
+    /// together lose events today: an event of the run before the restart that arrives within the new run takes the place
+    /// of the one that has its count there.
+    pub(crate) loses_records: bool,
+}
+
 /// See above.
 pub(crate) struct World {
     pub(crate) log: MemoryLog,
@@ -29,12 +39,13 @@ pub(crate) struct World {
     pub(crate) checkpoints: Arc<Checkpoints>,
     pub(crate) clock: Arc<SimulatedClock>,
     pub(crate) parameters: Parameters,
+    pub(crate) plan: Plan,
     pub(crate) trace: Trace,
     fleet: Mutex<Fleet>,
 }
 
 impl World {
-    pub(crate) fn new(random: &mut ChaCha8Rng, broker_count: usize, trace: Trace) -> Self {
+    pub(crate) fn new(random: &mut ChaCha8Rng, plan: Plan, trace: Trace) -> Self {
         let log = MemoryLog::new();
         log.ensure_topics(&[
             TopicSpec::new(EVENTS_TOPIC, PARTITIONS),
@@ -45,7 +56,8 @@ impl World {
         // Short lives of few accumulators: generations begin all the time.
         parameters.rollup.linger_ms = 5_000;
         parameters.rollup.accumulators_max = 60;
-        let brokers = (0..broker_count).map(|index| Broker::new(&format!("edge-{index}"), random.next_u64(), &trace));
+        let brokers =
+            (0..plan.broker_count).map(|index| Broker::new(&format!("edge-{index}"), random.next_u64(), &trace));
         Self {
             log,
             brokers: brokers.collect(),
@@ -53,7 +65,8 @@ impl World {
             checkpoints: Checkpoints::new(random.next_u64(), &trace),
             clock: Arc::new(SimulatedClock::new()),
             parameters,
-            fleet: Mutex::new(Fleet::new(random.next_u64())),
+            fleet: Mutex::new(Fleet::new(random.next_u64(), !plan.loses_records)),
+            plan,
             trace,
         }
     }
@@ -87,7 +100,9 @@ impl World {
             partition: PartitionId(partition),
         };
         let letters = of(DEAD_LETTERS_TOPIC, 0);
-        (0..PARTITIONS).map(move |partition| of(EVENTS_TOPIC, partition)).chain([letters])
+        (0..PARTITIONS)
+            .map(move |partition| of(EVENTS_TOPIC, partition))
+            .chain([letters])
     }
 
     fn high(&self, place: &TopicPartition) -> u64 {
