@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use metrics::Histogram;
 use platform::clock::Clock;
+#[cfg(feature = "sabotage")]
+use platform::sabotage::Rule;
 
 use crate::{
     bridge::Window,
@@ -36,7 +38,14 @@ impl Acker {
     /// Hands over what is due. Returns true when some are left because there is no room now.
     pub(crate) fn hand_over(&self, window: &mut Window) -> bool {
         while let Some(due) = window.next_ack().copied() {
+            #[cfg(feature = "sabotage")]
+            if Rule::AcknowledgeStored.is_broken() {
+                window.ack_handed_over();
+                continue;
+            }
             let handed = match &self.connection {
+                #[cfg(feature = "sabotage")]
+                Some(connection) if Rule::AcknowledgeOnOwnConnection.is_broken() => connection.acks.try_ack(due.ack),
                 Some(connection) if connection.epoch == due.ack.epoch => connection.acks.try_ack(due.ack),
                 _ => Err(AckFailure::Closed),
             };

@@ -6,6 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use eventlog::{Delivery, LogError, Producer, SendError};
+#[cfg(feature = "sabotage")]
+use platform::sabotage::Rule;
 use platform::{clock::Clock, health::HealthReporter, units::format_duration};
 use tokio::{
     sync::mpsc,
@@ -99,7 +101,15 @@ impl Forwarder {
     fn send(&mut self) -> Result<bool, IngestError> {
         while let Some((token, record)) = self.window.next_send() {
             match self.producer.send(self.stamp.message(token, record)) {
-                Ok(()) => self.window.sent(),
+                Ok(()) => {
+                    self.window.sent();
+                    #[cfg(feature = "sabotage")]
+                    if Rule::AcknowledgeConfirmed.is_broken() {
+                        let (partition, offset) = (eventlog::PartitionId(0), 0);
+                        let nowhere = eventlog::Position { partition, offset };
+                        self.window.delivered(token, Ok(nowhere));
+                    }
+                }
                 Err(SendError::Full(_)) => return Ok(true),
                 Err(SendError::Fatal(error)) => return Err(IngestError::Log(error)),
             }

@@ -27,4 +27,4 @@ pub use config::{BrokerSettings, Filter, IngestSettings, PayloadFormat, Protocol
 pub use error::IngestError;
 pub use ledger::{BrokerTotals, Ledger};
 pub use metrics::METRICS;
-pub use pipeline::{Services, run};
+pub use pipeline::{Services, run, run_on};

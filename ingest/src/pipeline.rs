@@ -14,8 +14,9 @@ use eventlog::{Log, ProducerLimits};
 use platform::{
     clock::Clock,
     health::{Health, Need},
-    shutdown::Shutdown,
+    shutdown::{Shutdown, ShutdownTrigger},
 };
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -64,39 +65,48 @@ type Tasks = JoinSet<Result<(), IngestError>>;
 /// brokers.
 pub async fn run(settings: IngestSettings, log: &Log, services: Services) -> Result<(), IngestError> {
     settings.check()?;
-    let (trigger, stop) = Shutdown::new();
-    let mut tasks = Tasks::new();
-    let wiring = Wiring::new(&settings, log, &services, stop);
-    for broker in &settings.brokers {
-        for (index, filters) in settings.filters(broker).into_iter().enumerate() {
-            wiring.connection(broker, index, filters, &mut tasks)?;
+    let mut wiring = Wiring::new(&settings, log, &services, rand::random());
+    for connection in wiring.connections() {
+        let (broker, client_id) = (connection.broker, connection.client_id.clone());
+        let room = wiring.messages_hard_max();
+        let setup_fault = |source: SetupError| IngestError::Source {
+            broker: broker.name.clone(),
+            source,
+        };
+        match broker.protocol {
+            Protocol::V5 => {
+                let source = SourceV5::new(broker, client_id, room).map_err(setup_fault)?;
+                wiring.start(connection, source)?;
+            }
+            Protocol::V311 => {
+                let source = SourceV4::new(broker, client_id, room).map_err(setup_fault)?;
+                wiring.start(connection, source)?;
+            }
         }
     }
-    let mut report = interval(limits::REPORT_INTERVAL);
-    let mut deadline: Option<Instant> = None;
-    let outcome = loop {
-        tokio::select! {
-            () = services.shutdown.requested(), if deadline.is_none() => {
-                trigger.request();
-                deadline = Some(Instant::now() + settings.drain_max + limits::DISCONNECT_MAX);
-            }
-            done = tasks.join_next() => match done {
-                None => break Ok(()),
-                Some(Ok(Ok(()))) if deadline.is_some() => {}
-                Some(Ok(Err(error))) => break Err(error),
-                Some(Ok(Ok(()))) => break Err(internal("it stopped on its own")),
-                Some(Err(panic)) => break Err(internal(&panic.to_string())),
-            },
-            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                say_undrained(&services.ledger);
-                break Ok(());
-            }
-            _ = report.tick() => show(&services.ledger.snapshot()),
-        }
-    };
-    tasks.shutdown().await;
-    show(&services.ledger.snapshot());
-    outcome
+    wiring.watch_over().await
+}
+
+/// As [`run`], over brokers that are reached by other means than the network: for simulation. `source` makes the one of
+/// a broker's connection, by its settings and client id. Everything that is random follows from `seed`; two runs of one
+/// instance must not have the same.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on<S: PublishSource + 'static>(
+    settings: IngestSettings,
+    log: &Log,
+    services: Services,
+    seed: u64,
+    source: impl Fn(&BrokerSettings, &str) -> S + Send,
+) -> Result<(), IngestError> {
+    settings.check()?;
+    let mut wiring = Wiring::new(&settings, log, &services, seed);
+    for connection in wiring.connections() {
+        let source = source(connection.broker, &connection.client_id);
+        wiring.start(connection, source)?;
+    }
+    wiring.watch_over().await
 }
 
 fn internal(reason: &str) -> IngestError {
@@ -118,26 +128,40 @@ fn say_undrained(ledger: &Ledger) {
     }
 }
 
-/// What all connections have in common.
+/// One connection that is to be kept up.
+struct Connection<'run> {
+    broker: &'run BrokerSettings,
+    client_id: String,
+    filters: Vec<Filter>,
+}
+
+/// What all connections have in common, and their stages once started.
 struct Wiring<'run> {
     settings: &'run IngestSettings,
     log: &'run Log,
     services: &'run Services,
+    trigger: ShutdownTrigger,
     stop: Shutdown,
     run: String,
+    random: StdRng,
     rules: Rules,
     numbers: Arc<AtomicU64>,
+    tasks: Tasks,
 }
 
 impl<'run> Wiring<'run> {
-    fn new(settings: &'run IngestSettings, log: &'run Log, services: &'run Services, stop: Shutdown) -> Self {
+    fn new(settings: &'run IngestSettings, log: &'run Log, services: &'run Services, seed: u64) -> Self {
+        let (trigger, stop) = Shutdown::new();
         let started_at_ms = services.clock.wall_ms();
+        let mut random = StdRng::seed_from_u64(seed);
         Self {
             settings,
             log,
             services,
+            trigger,
             stop,
-            run: format!("{started_at_ms:x}{:08x}", rand::random::<u32>()),
+            run: format!("{started_at_ms:x}{:08x}", random.random::<u32>()),
+            random,
             rules: Rules {
                 routes: settings.routes.clone().into(),
                 payload_bytes_max: settings.payload_bytes_max,
@@ -145,22 +169,38 @@ impl<'run> Wiring<'run> {
                 record_bytes_max: settings.record_bytes_max,
             },
             numbers: Arc::default(),
+            tasks: Tasks::new(),
         }
     }
 
+    /// All connections of all brokers, in the order of the settings.
+    fn connections(&self) -> Vec<Connection<'run>> {
+        let settings = self.settings;
+        let of_broker = |broker: &'run BrokerSettings| {
+            let filters = settings.filters(broker).into_iter().enumerate();
+            filters.map(move |(index, filters)| Connection {
+                broker,
+                client_id: settings.client_id(broker, index),
+                filters,
+            })
+        };
+        settings.brokers.iter().flat_map(of_broker).collect()
+    }
+
+    fn messages_hard_max(&self) -> usize {
+        messages_hard_max(self.settings.window)
+    }
+
     /// Starts the stages of one connection.
-    fn connection(
-        &self,
-        broker: &BrokerSettings,
-        index: usize,
-        filters: Vec<Filter>,
-        tasks: &mut Tasks,
-    ) -> Result<(), IngestError> {
-        let hard_max = messages_hard_max(self.settings.window);
-        let client_id = self.settings.client_id(broker, index);
+    fn start<S: PublishSource + 'static>(&mut self, connection: Connection<'_>, source: S) -> Result<(), IngestError> {
+        let Connection {
+            broker,
+            client_id,
+            filters,
+        } = connection;
         let occupancy = Arc::new(Occupancy::new(self.settings.window.bytes_max));
         let counts = self.services.ledger.connection(&broker.name);
-        let (intake, from_subscriber) = mpsc::channel(hard_max + INTAKE_MARGIN);
+        let (intake, from_subscriber) = mpsc::channel(self.messages_hard_max() + INTAKE_MARGIN);
         let (decoded, from_decoder) = mpsc::channel(limits::DECODED_BATCHES_MAX);
         let (producer, deliveries) = self.log.producer(ProducerLimits::default())?;
         let stamp = Stamp::new(&broker.name, &self.run, self.settings.record_bytes_max);
@@ -195,45 +235,52 @@ impl<'run> Wiring<'run> {
             health: health("log"),
             clock: clock.clone(),
         };
-        let setup_fault = |source: SetupError| IngestError::Source {
-            broker: broker.name.clone(),
-            source,
-        };
-        match broker.protocol {
-            Protocol::V5 => {
-                let source = SourceV5::new(broker, client_id.clone(), hard_max).map_err(setup_fault)?;
-                tasks.spawn(self.subscriber(source, broker, filters, reader).run());
-            }
-            Protocol::V311 => {
-                let source = SourceV4::new(broker, client_id.clone(), hard_max).map_err(setup_fault)?;
-                tasks.spawn(self.subscriber(source, broker, filters, reader).run());
-            }
-        }
-        tasks.spawn(decoder::run(
-            self.rules.clone(),
-            stamp,
-            occupancy,
-            from_subscriber,
-            decoded,
-        ));
-        tasks.spawn(forwarder.run());
-        Ok(())
-    }
-
-    fn subscriber<S: PublishSource>(
-        &self,
-        source: S,
-        broker: &BrokerSettings,
-        filters: Vec<Filter>,
-        reader: Reader,
-    ) -> Subscriber<S> {
-        Subscriber {
+        let subscriber = Subscriber {
             source,
             broker: broker.name.clone(),
             filters,
             keep_alive: broker.keep_alive,
             shutdown: self.stop.clone(),
+            seed: self.random.random(),
             reader,
-        }
+        };
+        self.tasks.spawn(subscriber.run());
+        let rules = self.rules.clone();
+        self.tasks
+            .spawn(decoder::run(rules, stamp, occupancy, from_subscriber, decoded));
+        self.tasks.spawn(forwarder.run());
+        Ok(())
+    }
+
+    /// Waits for the end of all stages: after a shutdown, or by the fault of one.
+    async fn watch_over(mut self) -> Result<(), IngestError> {
+        let services = self.services;
+        let mut report = interval(limits::REPORT_INTERVAL);
+        let mut deadline: Option<Instant> = None;
+        let outcome = loop {
+            tokio::select! {
+                // The order is fixed, so that a simulation that is run again takes the same turns.
+                biased;
+                () = services.shutdown.requested(), if deadline.is_none() => {
+                    self.trigger.request();
+                    deadline = Some(Instant::now() + self.settings.drain_max + limits::DISCONNECT_MAX);
+                }
+                done = self.tasks.join_next() => match done {
+                    None => break Ok(()),
+                    Some(Ok(Ok(()))) if deadline.is_some() => {}
+                    Some(Ok(Err(error))) => break Err(error),
+                    Some(Ok(Ok(()))) => break Err(internal("it stopped on its own")),
+                    Some(Err(panic)) => break Err(internal(&panic.to_string())),
+                },
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    say_undrained(&services.ledger);
+                    break Ok(());
+                }
+                _ = report.tick() => show(&services.ledger.snapshot()),
+            }
+        };
+        self.tasks.shutdown().await;
+        show(&services.ledger.snapshot());
+        outcome
     }
 }

@@ -12,18 +12,22 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "sabotage")]
+use platform::sabotage::Rule;
 use platform::{
     clock::Clock,
     health::HealthReporter,
     retry::{Backoff, Delays},
     shutdown::Shutdown,
 };
-use rand::rngs::StdRng;
+use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
+#[cfg(feature = "sabotage")]
+use crate::message::Ack;
 use crate::{
     IngestError,
     bridge::{
@@ -45,6 +49,8 @@ pub(crate) struct Subscriber<S> {
     pub(crate) filters: Vec<Filter>,
     pub(crate) keep_alive: Duration,
     pub(crate) shutdown: Shutdown,
+    /// Decides the pauses between tries.
+    pub(crate) seed: u64,
     pub(crate) reader: Reader,
 }
 
@@ -79,7 +85,7 @@ struct Signs {
 impl<S: PublishSource> Subscriber<S> {
     /// Runs until shutdown is requested and the last acknowledgement has left.
     pub(crate) async fn run(mut self) -> Result<(), IngestError> {
-        let mut delays = backoff().delays(rand::make_rng::<StdRng>());
+        let mut delays = backoff().delays(StdRng::seed_from_u64(self.seed));
         let mut failed_count: u64 = 0;
         let signs = Signs::default();
         while !self.shutdown.is_requested() {
@@ -120,6 +126,9 @@ impl<S: PublishSource> Subscriber<S> {
         let mut heard_at = Instant::now();
         loop {
             tokio::select! {
+                // The order is fixed, so that a simulation that is run again takes the same turns. Reading waits
+                // often enough for the others to get theirs.
+                biased;
                 ended = &mut reading => return ended,
                 () = self.shutdown.requested(), if !signs.stopping.load(Relaxed) => {
                     signs.stopping.store(true, Relaxed);
@@ -150,6 +159,7 @@ impl<S: PublishSource> Subscriber<S> {
             }
         };
         tokio::select! {
+            biased;
             () = self.shutdown.requested() => {}
             () = room => {}
         }
@@ -195,6 +205,12 @@ impl Reader {
             signs.heard.store(true, Relaxed);
             match event {
                 SourceEvent::Publish(publish) => {
+                    #[cfg(feature = "sabotage")]
+                    if Rule::AcknowledgeStored.is_broken() {
+                        let (packet_id, qos) = (publish.packet_id, publish.qos);
+                        let epoch = self.session.epoch();
+                        let _ = link.acks().try_ack(Ack { epoch, packet_id, qos });
+                    }
                     // Not acknowledged, so the broker sends it to whoever comes after us.
                     if !signs.stopping.load(Relaxed) {
                         self.take_in(publish);

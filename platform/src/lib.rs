@@ -10,6 +10,8 @@ pub mod config;
 pub mod health;
 pub mod limits;
 pub mod retry;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 pub mod shutdown;
 pub mod telemetry;
 pub mod units;

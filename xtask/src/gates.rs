@@ -62,4 +62,9 @@ fn tests(progress: &mut Progress) {
             "--no-fail-fast",
         ]))
     });
+    // Apart from the rest, so that what the other tests run is the product and nothing else.
+    progress.check("broken builds are caught", || {
+        let mut command = cargo::command(&["test", "--package", "simulated", "--features", "sabotage", "--locked"]);
+        shell::run(command.args(["--test", "broken_builds"]))
+    });
 }

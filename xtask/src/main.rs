@@ -1,4 +1,4 @@
-//! Project tasks: demo, test, ci, tidy, bench, setup, doctor. Nothing of the product may depend on this crate.
+//! Project tasks: demo, test, ci, tidy, simulate, bench, setup, doctor. Nothing of the product may depend on this crate.
 
 #![expect(clippy::print_stdout, reason = "a task talks to the person who started it")]
 
@@ -12,6 +12,7 @@ mod parts;
 mod progress;
 mod setup;
 mod shell;
+mod simulate;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -25,6 +26,7 @@ tasks of this repository
   cargo xtask test                                    all checks and all tests, against real daemons
   cargo xtask ci                                      the same, and the checks that need extra tools
   cargo xtask tidy                                    the house rules that no other tool checks
+  cargo xtask simulate [--seeds N | --seed N | --help]  the whole path in simulation, with faults that follow from a seed
   cargo xtask bench [NAME [ARGUMENTS] | --help]       all benchmarks, or one
   cargo xtask doctor                                  what is installed, what is missing, what to do
 ";
@@ -50,6 +52,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ("test", []) => gates::test(),
         ("ci", []) => gates::ci(),
         ("tidy", []) => tidy::run(),
+        ("simulate", _) => simulate::run(rest),
         ("bench", _) => bench::run(rest),
         ("doctor", []) => doctor::run(),
         ("help" | "--help" | "-h", _) => {

@@ -63,12 +63,14 @@ impl SequenceWindow {
             self.begin_run(seq, claim);
             return Verdict::New;
         };
-        if present.counts.contains(seq) {
-            if !present.restarted(seq, claim) {
-                return Verdict::Duplicate;
-            }
+        // Whether or not the count was seen before: a run whose first events never came (lost on the way, or sent before
+        // we were there) must not take those of the next run for the missing ones.
+        if present.restarted(seq, claim) {
             self.begin_run(seq, claim);
             return Verdict::Restart;
+        }
+        if present.counts.contains(seq) {
+            return Verdict::Duplicate;
         }
         let earlier = self.runs[1..]
             .iter()
@@ -110,9 +112,9 @@ impl Run {
         }
     }
 
-    /// Given that `seq` was seen in this run: did the device start again, rather than repeat itself?
+    /// Did the device start again, rather than go on or repeat itself?
     fn restarted(&self, seq: u64, claim: Claim) -> bool {
-        let step_back = self.counts.highest() - seq;
+        let step_back = self.counts.highest().saturating_sub(seq);
         let from_the_start = seq <= FIRST_COUNT_MAX && step_back > FIRST_COUNT_MAX;
         let is_another = match claim {
             Claim::At(ms) => ms > self.newest_claim_ms,
@@ -173,6 +175,24 @@ mod tests {
         let verdicts = observe_all(first_run.chain(second_run));
         assert_eq!(verdicts[500], Verdict::Restart);
         assert!(verdicts[501..].iter().all(|verdict| *verdict == Verdict::New));
+    }
+
+    #[test]
+    fn a_restart_is_recognised_though_the_first_events_of_the_run_before_never_came() {
+        let mut window = SequenceWindow::default();
+        let seen_late = (1..=22u64).chain(5_000..5_040).map(|seq| (seq, seq as i64));
+        seen_late.for_each(|(seq, ms)| assert_eq!(window.observe(seq, Claim::At(ms)), Verdict::New));
+        assert_eq!(window.observe(0, Claim::At(9_000)), Verdict::Restart);
+        for seq in 1..6_000 {
+            assert_eq!(window.observe(seq, Claim::At(9_000)), Verdict::New, "{seq}");
+        }
+        let mut window = SequenceWindow::default();
+        let untimed = Claim::None { known: false };
+        (5_000..5_040).for_each(|seq| assert_eq!(window.observe(seq, untimed), Verdict::New));
+        assert_eq!(window.observe(0, untimed), Verdict::Restart);
+        for seq in 1..6_000 {
+            assert_eq!(window.observe(seq, untimed), Verdict::New, "{seq}");
+        }
     }
 
     #[test]

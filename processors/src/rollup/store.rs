@@ -93,6 +93,10 @@ impl LevelStore {
             {
                 accumulator.dirty = false;
                 write(accumulator);
+                #[cfg(feature = "sabotage")]
+                if platform::sabotage::Rule::SnapshotsAreAbsolute.is_broken() {
+                    (accumulator.count, accumulator.sum) = (0, 0.0);
+                }
             }
         }
     }

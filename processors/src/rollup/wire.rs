@@ -90,6 +90,15 @@ impl From<&Accumulator> for AccumulatorV1 {
 
 impl From<AccumulatorV1> for Accumulator {
     fn from(wire: AccumulatorV1) -> Self {
+        #[cfg(feature = "sabotage")]
+        let wire = AccumulatorV1 {
+            generation: if platform::sabotage::Rule::GenerationIsRestored.is_broken() {
+                wire.last_offset
+            } else {
+                wire.generation
+            },
+            ..wire
+        };
         Self {
             key: CellKey {
                 symbol: wire.symbol,

@@ -84,7 +84,7 @@ impl<S: RowSink> Flush<S> {
             checkpoint_took: Duration::ZERO,
         };
         let mut batches = Vec::new();
-        let mut taken = Vec::new();
+        let mut taken: Vec<Taken> = Vec::new();
         for part in self.parts {
             let part = part.await.map_err(|_| ProcessError::WorkerLost)?;
             flushed.count(&part.row_counts, part.snapshots);
@@ -92,20 +92,18 @@ impl<S: RowSink> Flush<S> {
             batches.extend(part.encoded);
             taken.extend(part.checkpoints);
         }
+        #[cfg(feature = "sabotage")]
+        if platform::sabotage::Rule::InsertBeforeCheckpoint.is_broken() {
+            let taken = std::mem::take(&mut taken);
+            flushed.checkpoints = write_all(&self.store, &self.gone, &flushed.claims, taken).await?;
+        }
         if !batches.is_empty() {
             let inserted = self.sink.insert(batches).await;
             inserted.map_err(|error| ProcessError::Sink(Box::new(error)))?;
         }
         flushed.insert_took = started.elapsed();
-        let writes = taken.into_iter().filter_map(|taken| {
-            let claim = flushed.claims.get(&taken.topic_partition)?.clone();
-            Some(write(self.store.clone(), self.gone.clone(), claim, taken).boxed())
-        });
-        let writes: Vec<_> = writes.collect();
-        flushed.checkpoints = stream::iter(writes)
-            .buffer_unordered(limits::CHECKPOINTS_IN_FLIGHT_MAX)
-            .try_collect()
-            .await?;
+        let written = write_all(&self.store, &self.gone, &flushed.claims, taken).await?;
+        flushed.checkpoints.extend(written);
         flushed.checkpoint_took = started.elapsed() - flushed.insert_took;
         Ok(flushed)
     }
@@ -120,6 +118,24 @@ impl Flushed {
             *self.snapshots.entry(level).or_default() += count;
         }
     }
+}
+
+/// Writes the checkpoints of all partitions that are still ours.
+async fn write_all(
+    store: &CheckpointStore,
+    gone: &Shutdown,
+    claims: &BTreeMap<TopicPartition, Claim>,
+    taken: Vec<Taken>,
+) -> Result<Vec<Written>, ProcessError> {
+    let writes = taken.into_iter().filter_map(|taken| {
+        let claim = claims.get(&taken.topic_partition)?.clone();
+        Some(write(store.clone(), gone.clone(), claim, taken).boxed())
+    });
+    let writes: Vec<_> = writes.collect();
+    stream::iter(writes)
+        .buffer_unordered(limits::CHECKPOINTS_IN_FLIGHT_MAX)
+        .try_collect()
+        .await
 }
 
 /// Writes one checkpoint, without end: until it is durable, nothing that was made after it may be inserted.

@@ -193,6 +193,7 @@ impl<S: RowSink> Coordinator<S> {
     /// Waits; true when shutdown is requested meanwhile.
     pub(super) async fn is_stopping_after(&mut self, pause: Duration) -> bool {
         tokio::select! {
+            biased;
             () = self.shutdown.requested() => true,
             () = sleep(pause) => false,
         }

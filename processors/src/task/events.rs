@@ -214,11 +214,14 @@ impl EventsTask {
 
     fn sweep(&mut self) {
         let state = &mut self.state;
-        if state.log_clock_ms.saturating_sub(state.swept_ms) < SWEEP_INTERVAL_MS {
+        let clock_ms = state.log_clock_ms;
+        #[cfg(feature = "sabotage")]
+        let clock_ms = platform::sabotage::wall_clock_or(clock_ms);
+        if clock_ms.saturating_sub(state.swept_ms) < SWEEP_INTERVAL_MS {
             return;
         }
-        state.swept_ms = state.log_clock_ms;
-        state.rollups.evict_idle(state.log_clock_ms, &state.symbols);
+        state.swept_ms = clock_ms;
+        state.rollups.evict_idle(clock_ms, &state.symbols);
         if state.symbols.len() >= state.symbols_release_at {
             let of_devices = state
                 .devices

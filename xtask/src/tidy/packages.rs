@@ -14,6 +14,8 @@ const ROLES: &[&str] = &["ingest", "processors", "dashboards", "loadtest"];
 const BINARY: &str = "meridian";
 /// Test support: anybody's tests may use it, the product may not.
 const RIG: &str = "rig";
+/// The whole path in one thread, for tests.
+const SIMULATION: &str = "simulated";
 const TASKS: &str = "xtask";
 /// Fuzz targets, in a workspace of their own.
 const FUZZ: &str = "schemas-fuzz";
@@ -86,6 +88,7 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
     let groups: &[&[&str]] = match name {
         RIG => &[],
         TASKS => &[&[RIG]],
+        SIMULATION => &[GROUND, &["eventlog", "ingest", "processors"]],
         FUZZ => &[&["schemas"]],
         BINARY => &[GROUND, SEAMS, ROLES],
         _ if GROUND.contains(&name) => &[],
