@@ -221,6 +221,7 @@ impl Fleet {
             let name = format!("device-{device:05}");
             let reading = Reading {
                 claimed_ts_ms: Some(now_ms - 500),
+                claimed_submilli_ns: 0,
                 seq: Some((index / self.devices) as u64),
                 position: Position::from_degrees(place.0, place.1),
                 motion: Motion {
