@@ -86,12 +86,15 @@ fn events(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace:
 
 /// Somebody promised to keep this event.
 ///
-/// Of a run that begins at 0 again nobody does when its very first event went with a lost session: then a short step back
-/// cannot be told from a repetition (see the decision on identity).
+/// Of a run that begins at 0 again nobody does when its first event, or the last one before it, went with a lost session:
+/// then a short step back cannot be told from a repetition (see the decision on identity).
 fn is_promised(fleet: &Fleet, unpromised: &BTreeSet<usize>, event: &Published) -> bool {
     let arrived = |event: &Published| event.messages.iter().any(|message| !unpromised.contains(message));
-    let begin = event.run_begin.map(|begin| &fleet.events[begin]);
-    arrived(event) && begin.is_none_or(|begin| !unpromised.contains(&begin.messages[0]))
+    let is_known = |event: usize| !unpromised.contains(&fleet.events[event].messages[0]);
+    let is_told_apart = event
+        .run_begin
+        .is_none_or(|begin| is_known(begin.first) && is_known(begin.before));
+    arrived(event) && is_told_apart
 }
 
 /// A device's events lie in one partition, in the order in which they were published. Those published again, and those
