@@ -59,7 +59,7 @@ fn events(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace:
         let rows = found.get(&number).map_or(&[][..], Vec::as_slice);
         match rows {
             [] if is_promised(fleet, unpromised, event) => {
-                trace.violation(format_args!("event {number} is lost: {event:?}"))
+                trace.violation(format_args!("event {number} is lost: {event:?}"));
             }
             [] | [_] => {}
             many => trace.violation(format_args!(
@@ -97,10 +97,13 @@ fn is_promised(fleet: &Fleet, unpromised: &BTreeSet<usize>, event: &Published) -
     arrived(event) && is_told_apart
 }
 
+/// When an event was published, its number, and its partition and offset.
+type Ordered = (usize, usize, (u16, u64));
+
 /// A device's events lie in one partition, in the order in which they were published. Those published again, and those
 /// that went with a lost session and may still have come through, are free to be anywhere.
 fn order(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace: &Trace) {
-    let mut by_device: BTreeMap<usize, Vec<(usize, usize, (u16, u64))>> = BTreeMap::new();
+    let mut by_device: BTreeMap<usize, Vec<Ordered>> = BTreeMap::new();
     for (number, rows) in found {
         let event = &fleet.events[*number];
         if let [message] = event.messages[..]
