@@ -1,6 +1,6 @@
 //! Taking partitions over: from the newest checkpoint, or from the first record; and dropping them.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use eventlog::{AssignedPartition, LogError, TopicPartition};
 use futures::{FutureExt, StreamExt, stream};
@@ -16,7 +16,12 @@ use super::{
     restore,
     worker::{Adoption, Beginning, Command},
 };
-use crate::{checkpoint::Found, limits, metrics::PartitionLedger, task::RestoreError};
+use crate::{
+    checkpoint::{Checkpoint, Found},
+    limits,
+    metrics::PartitionLedger,
+    task::RestoreError,
+};
 
 /// A partition whose task is being made by its worker.
 struct Adopted {
@@ -50,6 +55,9 @@ impl<S: RowSink> Coordinator<S> {
             let (partition, found) = next?;
             // Stopping: nothing was begun that would have to be ended.
             let Some(found) = found else { return Ok(()) };
+            let Some(partition) = self.brought_up_to_date(partition, &found).await? else {
+                continue;
+            };
             adopted.push(self.adopt(partition, found).await?);
         }
         for partition in adopted {
@@ -57,6 +65,25 @@ impl<S: RowSink> Coordinator<S> {
         }
         self.metrics.partitions.set(self.ownership.len() as f64);
         self.commit().await
+    }
+
+    /// The bounds that came with the assignment, or newer ones where a checkpoint lies beyond them: while it was read,
+    /// the owner before us may have gone on. `None` when the partition is not ours any more.
+    async fn brought_up_to_date(
+        &mut self,
+        partition: AssignedPartition,
+        found: &Found,
+    ) -> Result<Option<AssignedPartition>, ProcessError> {
+        let is_beyond = |checkpoint: &Checkpoint| checkpoint.offset > partition.high;
+        if !found.newest.as_ref().is_some_and(is_beyond) {
+            return Ok(Some(partition));
+        }
+        let bounds = self.bounds(&partition.topic_partition).await?;
+        Ok(bounds.map(|bounds| AssignedPartition {
+            low: bounds.start,
+            high: bounds.end,
+            ..partition
+        }))
     }
 
     /// Has a worker make the task of a partition.
@@ -155,19 +182,8 @@ impl<S: RowSink> Coordinator<S> {
         self.metrics.checkpoints_fenced.increment(1);
         tracing::warn!(partition = %topic_partition, "another owner of the partition is ahead: its state is dropped here");
         self.release(&topic_partition).await?;
-        let bounds = loop {
-            match self.consumer.bounds(&topic_partition).await {
-                Ok(bounds) => break bounds,
-                // Assigned anew sooner or later, to whoever reads its log then.
-                Err(LogError::Fenced { .. }) => return Ok(()),
-                Err(error @ LogError::Unavailable { .. }) => {
-                    tracing::warn!(partition = %topic_partition, %error, "cannot ask for the bounds of the log, trying again");
-                }
-                Err(error) => return Err(ProcessError::Log(error)),
-            }
-            if self.is_stopping_after(limits::LOG_RETRY_PAUSE).await {
-                return Ok(());
-            }
+        let Some(bounds) = self.bounds(&topic_partition).await? else {
+            return Ok(());
         };
         let assigned = AssignedPartition {
             topic_partition,
@@ -176,6 +192,24 @@ impl<S: RowSink> Coordinator<S> {
             high: bounds.end,
         };
         self.on_assigned(vec![assigned]).await
+    }
+
+    /// The bounds of a partition now; `None` when it is not ours any more, or when shutdown is requested meanwhile.
+    async fn bounds(&mut self, topic_partition: &TopicPartition) -> Result<Option<Range<u64>>, ProcessError> {
+        loop {
+            match self.consumer.bounds(topic_partition).await {
+                Ok(bounds) => return Ok(Some(bounds)),
+                // Assigned anew sooner or later, to whoever reads its log then.
+                Err(LogError::Fenced { .. }) => return Ok(None),
+                Err(error @ LogError::Unavailable { .. }) => {
+                    tracing::warn!(partition = %topic_partition, %error, "cannot ask for the bounds of the log, trying again");
+                }
+                Err(error) => return Err(ProcessError::Log(error)),
+            }
+            if self.is_stopping_after(limits::LOG_RETRY_PAUSE).await {
+                return Ok(None);
+            }
+        }
     }
 
     /// Drops a partition's task with everything that was not collected.

@@ -18,8 +18,17 @@ pub(crate) struct Published {
     pub(crate) claimed_ms: Option<i64>,
     /// Messages that hold it.
     pub(crate) messages: Vec<usize>,
-    /// The event with which its device began to count again, if it ever did.
-    pub(crate) run_begin: Option<usize>,
+    /// Where its device began to count again, if it ever did.
+    pub(crate) run_begin: Option<RunBegin>,
+}
+
+/// A device begins to count at 0 again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunBegin {
+    /// Its first event from there on.
+    pub(crate) first: usize,
+    /// Its last event before.
+    pub(crate) before: usize,
 }
 
 /// One message.
@@ -52,7 +61,8 @@ pub(crate) struct Device {
     newest_claim_ms: i64,
     /// When it last forgot its count.
     run_began_ms: i64,
-    run_begin: Option<usize>,
+    run_begin: Option<RunBegin>,
+    newest_event: usize,
     /// Messages of this run that it may send again.
     recent: Vec<usize>,
 }
@@ -93,6 +103,7 @@ impl Fleet {
             newest_claim_ms: 0,
             run_began_ms: 0,
             run_begin: None,
+            newest_event: 0,
             recent: Vec::new(),
         });
         let devices = devices.collect();
@@ -169,7 +180,10 @@ impl Fleet {
         // Nor is one after a handful of events.
         if device.identity == Identity::SequenceAndTime && device.sequence > 4 {
             device.sequence = 0;
-            device.run_begin = Some(self.events.len());
+            device.run_begin = Some(RunBegin {
+                first: self.events.len(),
+                before: device.newest_event,
+            });
         }
         device.recent.clear();
     }
@@ -219,6 +233,7 @@ impl Fleet {
             0
         };
         let device = &mut self.devices[index];
+        device.newest_event = event;
         let mut fields = vec![format!("\"metrics\":{{\"{NUMBER_METRIC}\":{event}}}")];
         let with_sequence = matches!(device.identity, Identity::SequenceAndTime | Identity::SequenceOnly);
         let first_of_run = with_sequence && device.sequence == 0;

@@ -55,11 +55,26 @@ impl Default for Options {
     }
 }
 
+impl fmt::Display for Options {
+    /// As arguments of `cargo xtask simulate`, each with a space before it; nothing for what is as by default.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.steps != Self::default().steps {
+            write!(formatter, " --steps {}", self.steps)?;
+        }
+        if !self.faults {
+            formatter.write_str(" --no-faults")?;
+        }
+        Ok(())
+    }
+}
+
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The seed it was.
     pub seed: u64,
+    /// The options it ran with.
+    pub options: Options,
     /// Promises that were broken; empty when all is well.
     pub violations: Vec<String>,
     /// Faults by kind.
@@ -93,7 +108,11 @@ impl fmt::Display for Outcome {
             writeln!(formatter, "  broken: {violation}")?;
         }
         if !self.is_clean() {
-            writeln!(formatter, "  again with: cargo xtask simulate --seed {seed}")?;
+            writeln!(
+                formatter,
+                "  again with: cargo xtask simulate --seed {seed}{}",
+                self.options
+            )?;
         }
         Ok(())
     }
@@ -126,6 +145,33 @@ async fn run_paused(seed: u64, options: Options) -> Outcome {
     let random = world::seeded(random.next_u64());
     Schedule::new(&mut world, random, options).run().await;
     verdict::judge(&world);
+    record_end(&world);
+    let event_count = world.fleet().events.len() as u64;
+    Outcome {
+        seed,
+        options,
+        violations: trace.violations(),
+        faults: trace.faults(),
+        event_count,
+        redelivered_count: world.brokers.iter().map(broker::Broker::redelivered_count).sum(),
+        digest: trace.digest(),
+    }
+}
+
+/// What is there in the end is part of the trace, so that runs of one seed must agree on it.
+fn record_end(world: &World) {
+    let trace = &world.trace;
+    for (number, message) in world.fleet().messages.iter().enumerate() {
+        let (device, payload) = (message.device, &message.payload);
+        trace.note(format_args!("message {number} of device {device}: {payload}"));
+    }
+    for place in World::places() {
+        let records = world.log.records(&place).expect("all places exist");
+        for record in records.iter() {
+            let value = String::from_utf8_lossy(record.value);
+            trace.note(format_args!("{place} {}: {value}", record.offset));
+        }
+    }
     for broker in &world.brokers {
         trace.note(format_args!("acknowledged {:?}", broker.acknowledged()));
     }
@@ -133,31 +179,4 @@ async fn run_paused(seed: u64, options: Options) -> Outcome {
         trace.note(format_args!("{:?}", contents.measurements));
         trace.note(format_args!("{:?}", contents.rollups));
     });
-    if options.print {
-        for (number, message) in world.fleet().messages.iter().enumerate() {
-            trace.note(format_args!(
-                "message {number} of device {}: {}",
-                message.device, message.payload
-            ));
-        }
-    }
-    for place in World::places() {
-        let records = world.log.records(&place).expect("all places exist");
-        for record in records.iter() {
-            trace.note(format_args!(
-                "{place} {}: {}",
-                record.offset,
-                String::from_utf8_lossy(record.value)
-            ));
-        }
-    }
-    let event_count = world.fleet().events.len() as u64;
-    Outcome {
-        seed,
-        violations: trace.violations(),
-        faults: trace.faults(),
-        event_count,
-        redelivered_count: world.brokers.iter().map(broker::Broker::redelivered_count).sum(),
-        digest: trace.digest(),
-    }
 }

@@ -59,7 +59,7 @@ fn events(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace:
         let rows = found.get(&number).map_or(&[][..], Vec::as_slice);
         match rows {
             [] if is_promised(fleet, unpromised, event) => {
-                trace.violation(format_args!("event {number} is lost: {event:?}"))
+                trace.violation(format_args!("event {number} is lost: {event:?}"));
             }
             [] | [_] => {}
             many => trace.violation(format_args!(
@@ -86,18 +86,24 @@ fn events(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace:
 
 /// Somebody promised to keep this event.
 ///
-/// Of a run that begins at 0 again nobody does when its very first event went with a lost session: then a short step back
-/// cannot be told from a repetition (see the decision on identity).
+/// Of a run that begins at 0 again nobody does when its first event, or the last one before it, went with a lost session:
+/// then a short step back cannot be told from a repetition (see the decision on identity).
 fn is_promised(fleet: &Fleet, unpromised: &BTreeSet<usize>, event: &Published) -> bool {
     let arrived = |event: &Published| event.messages.iter().any(|message| !unpromised.contains(message));
-    let begin = event.run_begin.map(|begin| &fleet.events[begin]);
-    arrived(event) && begin.is_none_or(|begin| !unpromised.contains(&begin.messages[0]))
+    let is_known = |event: usize| !unpromised.contains(&fleet.events[event].messages[0]);
+    let is_told_apart = event
+        .run_begin
+        .is_none_or(|begin| is_known(begin.first) && is_known(begin.before));
+    arrived(event) && is_told_apart
 }
+
+/// When an event was published, its number, and its partition and offset.
+type Ordered = (usize, usize, (u16, u64));
 
 /// A device's events lie in one partition, in the order in which they were published. Those published again, and those
 /// that went with a lost session and may still have come through, are free to be anywhere.
 fn order(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace: &Trace) {
-    let mut by_device: BTreeMap<usize, Vec<(usize, usize, (u16, u64))>> = BTreeMap::new();
+    let mut by_device: BTreeMap<usize, Vec<Ordered>> = BTreeMap::new();
     for (number, rows) in found {
         let event = &fleet.events[*number];
         if let [message] = event.messages[..]
