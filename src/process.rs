@@ -5,7 +5,7 @@ use std::sync::Arc;
 use platform::{
     clock::{Clock, SystemClock},
     config::HostPort,
-    health::Health,
+    health::{Health, HealthReporter, Need},
     shutdown::{Shutdown, ShutdownTrigger, Signals},
     telemetry::{self, Metrics, MetricsServer},
 };
@@ -42,6 +42,11 @@ impl Process {
             shutdown: until_signalled()?,
             metrics,
         })
+    }
+
+    /// A role that is not put together yet, so that probes which come early hear so.
+    pub(crate) fn starting(&self) -> HealthReporter {
+        self.health.component("start", Need::Required)
     }
 
     /// Serves metrics and probes. The server outlives the first signal: it stops with `shutdown`.

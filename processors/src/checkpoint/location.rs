@@ -71,7 +71,7 @@ fn open_bucket(
 fn feature_error(url: &str, feature: &str) -> CheckpointError {
     location_error(
         url,
-        format!("this build does not have it: build `meridian` with `--features checkpoints-{feature}`"),
+        format!("this build does not have it: build `meridian` with `--features {feature}`"),
     )
 }
 

@@ -181,7 +181,7 @@ fn an_address_that_cannot_be_used_says_what_to_do() {
     assert!(message("file:").contains("the folder is missing"));
     assert!(message("ftp://host/x").contains("not known"));
     if !cfg!(feature = "s3") {
-        assert!(message("s3://bucket/x").contains("--features checkpoints-s3"));
+        assert!(message("s3://bucket/x").contains("--features s3"));
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     assert!(message(&format!("file:{}/x", file.path().display())).contains("cannot create the folder"));
