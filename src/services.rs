@@ -8,7 +8,7 @@ use dashboards::Site;
 use embedded::{
     EmbeddedError,
     clickhouse::{ClickHouseConfig, ClickHouseServer},
-    mqtt::{MqttBroker, MqttConfig},
+    mqtt::{MqttBroker, MqttConfig, StandingSession},
 };
 use eventlog::Log;
 use platform::{
@@ -25,7 +25,8 @@ use crate::{
     startup::port_failure,
 };
 
-/// Starts the MQTT broker on its folder below `data_dir`; returns its URL.
+/// Starts the MQTT broker on its folder below `data_dir`, with sessions for clients that are still to come; returns its
+/// URL.
 ///
 /// # Errors
 /// When the port is taken, or the folder cannot be used.
@@ -33,9 +34,11 @@ pub(crate) async fn start_mqtt(
     stages: &mut Stages,
     listen: &HostPort,
     data_dir: &Path,
+    sessions: Vec<StandingSession>,
     option: &str,
 ) -> Result<String, Failure> {
-    let config = MqttConfig::new(resolve(listen).await?, data_dir);
+    let mut config = MqttConfig::new(resolve(listen).await?, data_dir);
+    config.sessions = sessions;
     let broker = MqttBroker::start(config)
         .await
         .map_err(|error| service_failure(error, option))?;

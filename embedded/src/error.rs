@@ -50,12 +50,20 @@ pub enum EmbeddedError {
         source: io::Error,
     },
     /// The listening socket could not be opened.
-    #[error("cannot listen on `{address}`: {source}; is another service using the port?")]
+    #[error("cannot listen on `{address}`: {source}; free the port or choose another one")]
     Listen {
         /// The address asked for.
         address: SocketAddr,
         /// The fault.
         source: io::Error,
+    },
+    /// Nobody can subscribe to the filter.
+    #[error(
+        "`{filter}` is no filter that the embedded MQTT broker takes: `+` and `#` stand alone between slashes, `#` last, and shared subscriptions need a broker of their own"
+    )]
+    Filter {
+        /// As configured.
+        filter: String,
     },
     /// A thread could not be started.
     #[error("cannot start thread `{name}`: {source}")]

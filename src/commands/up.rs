@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dashboards::Site;
+use embedded::mqtt::StandingSession;
 use loadtest::fleet::{FleetOptions, run_fleet};
 
 use crate::{
@@ -19,6 +20,9 @@ Examples:
 
 When everything is ready, the addresses are printed and written to `endpoints.json` in the data folder. Ctrl-C drains what
 was taken in and stops. Ports of services that the configuration names elsewhere have no effect.";
+
+/// Name of our own broker in events, metrics and client ids.
+const OWN_BROKER: &str = "embedded";
 
 /// The simulated fleet is the same at every start.
 const FLEET_SEED: u64 = 1;
@@ -177,8 +181,9 @@ async fn start_broker(
 ) -> Result<String, Failure> {
     if config.ingest.brokers.is_empty() {
         let listen = &config.embedded.mqtt_listen;
-        let url = services::start_mqtt(stages, listen, data_dir.path(), "--mqtt-port").await?;
-        config.ingest.brokers = vec![ingest::BrokerSettings::new("embedded", &url)];
+        let sessions = sessions_of_ingest(&config.ingest);
+        let url = services::start_mqtt(stages, listen, data_dir.path(), sessions, "--mqtt-port").await?;
+        config.ingest.brokers = vec![ingest::BrokerSettings::new(OWN_BROKER, &url)];
         rows.push(("MQTT", format!("{url} (embedded)")));
         return Ok(url);
     }
@@ -186,6 +191,18 @@ async fn start_broker(
         rows.push(("MQTT", format!("{} ({})", broker.url, broker.name)));
     }
     Ok(config.ingest.brokers[0].url.clone())
+}
+
+/// Ingest connects once everything behind it is up, and devices as soon as there is a port: the broker keeps for ingest
+/// what it acknowledges until then.
+fn sessions_of_ingest(settings: &ingest::IngestSettings) -> Vec<StandingSession> {
+    let broker = ingest::BrokerSettings::new(OWN_BROKER, "");
+    let connections = settings.filters(&broker).into_iter().enumerate();
+    let sessions = connections.map(|(connection, filters)| StandingSession {
+        client_id: settings.client_id(&broker, connection),
+        filters: filters.into_iter().map(|filter| filter.0).collect(),
+    });
+    sessions.collect()
 }
 
 /// An engine of our own where the configuration names no server; returns where ClickHouse is.

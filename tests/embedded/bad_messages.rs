@@ -70,6 +70,32 @@ async fn every_kind_of_bad_message_is_one_dead_letter_and_its_neighbours_are_sto
     up.stop();
 }
 
+#[tokio::test]
+async fn a_topic_with_a_level_too_few_or_too_many_is_one_dead_letter() {
+    let mut up = Up::start(&[]);
+    let topics = [
+        "telemetry",
+        "telemetry/acme",
+        "telemetry/acme/a/b",
+        "telemetry/acme/a/b/c/d",
+    ];
+    for version in [Version::V5, Version::V311] {
+        let mut messages: Vec<Publish> = topics.map(|topic| Publish::new(topic, r#"{"v":1}"#)).into();
+        messages.push(Publish::new("telemetry/acme/good", r#"{"v":1}"#));
+        publish(&up.mqtt(), version, messages).await;
+    }
+    let store = up.store();
+    store.wait_until_complete(2).await;
+    store.wait_for("SELECT count() FROM dead_letters", 8).await;
+    for topic in topics {
+        let sql = format!(
+            "SELECT count() FROM dead_letters WHERE topic = '{topic}' AND reason = 'invalid_topic' AND payload = '{{\"v\":1}}'"
+        );
+        assert_eq!(store.number(&sql).await, 2, "{topic}");
+    }
+    up.stop();
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(bytes.len() * 2);

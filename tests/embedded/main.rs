@@ -10,6 +10,7 @@ mod command_line;
 mod configuration;
 mod crashes;
 mod device;
+mod first_start;
 mod kills;
 mod life;
 mod meridian;

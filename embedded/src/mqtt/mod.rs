@@ -17,8 +17,8 @@
 //!
 //! What it does not do:
 //! - messages of QoS 0 are dropped for subscribers that are away or read too slowly;
-//! - a message that nobody subscribes to is acknowledged and gone, so a subscriber's session must exist before the first
-//!   device publishes;
+//! - a message that nobody subscribes to is acknowledged and gone: [`MqttConfig::sessions`] exist before the port opens,
+//!   so that their clients may come after the first device;
 //! - after a crash the first messages of a session come with the DUP flag even if they had not been sent, when the client
 //!   was connected; session expiry begins anew; wills of connected clients are forgotten;
 //! - no shared subscriptions (an absent member would keep its share to itself), no subscription identifiers, no user
@@ -48,7 +48,7 @@ use tokio::{
 };
 
 use self::{
-    core::{Broker, StoreLimits},
+    core::{Broker, StoreLimits, is_filter},
     journal::{Folder, Journal},
     shared::Shared,
 };
@@ -63,6 +63,17 @@ pub struct MqttConfig {
     pub data_dir: PathBuf,
     /// What the store may take on disk before publishers have to wait: [`limits::MQTT_STORED_BYTES_MAX`] by default.
     pub stored_bytes_max: u64,
+    /// Sessions that exist before anybody can connect, whether their clients have ever come or not.
+    pub sessions: Vec<StandingSession>,
+}
+
+/// A session that lasts without end and has these filters, at QoS 1, and no others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingSession {
+    /// The client that it is for.
+    pub client_id: String,
+    /// What it is subscribed to.
+    pub filters: Vec<String>,
 }
 
 impl MqttConfig {
@@ -73,6 +84,7 @@ impl MqttConfig {
             listen,
             data_dir: data_dir.to_owned(),
             stored_bytes_max: limits::MQTT_STORED_BYTES_MAX,
+            sessions: Vec::new(),
         }
     }
 }
@@ -92,7 +104,8 @@ impl MqttBroker {
     /// Goes on where the last process on the folder ended, and listens.
     ///
     /// # Errors
-    /// When the port is taken, another process has the folder, it cannot be used, or no thread can be started.
+    /// When the port is taken, another process has the folder, it cannot be used, a standing session has a filter that
+    /// nobody can subscribe to, or no thread can be started.
     pub async fn start(config: MqttConfig) -> Result<Self, EmbeddedError> {
         let address = config.listen;
         let listener = TcpListener::bind(address).await.and_then(TcpListener::into_std);
@@ -179,6 +192,10 @@ impl Drop for MqttBroker {
 }
 
 fn open(config: &MqttConfig) -> Result<(Folder, Shared, Journal), EmbeddedError> {
+    let filters = config.sessions.iter().flat_map(|session| &session.filters);
+    if let Some(filter) = filters.into_iter().find(|filter| !is_filter(filter)) {
+        return Err(EmbeddedError::Filter { filter: filter.clone() });
+    }
     let path = config.data_dir.join("mqtt");
     let unusable = |source| EmbeddedError::Storage {
         path: path.clone(),
@@ -192,7 +209,11 @@ fn open(config: &MqttConfig) -> Result<(Folder, Shared, Journal), EmbeddedError>
         segment_bytes: limits::MQTT_SEGMENT_BYTES.min(config.stored_bytes_max / 8),
     };
     let started = Instant::now();
-    let broker = Broker::new(recovery, &retained, limits, shared::now(started));
+    let now = shared::now(started);
+    let mut broker = Broker::new(recovery, &retained, limits, now);
+    for session in &config.sessions {
+        broker.stand_up(session, now);
+    }
     let journal = Journal::new(folder.clone(), retained.len() as u64);
     Ok((folder, Shared::new(broker, started), journal))
 }

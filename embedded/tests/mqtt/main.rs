@@ -11,3 +11,4 @@ mod clients;
 mod crashes;
 mod redelivery;
 mod rig;
+mod standing;

@@ -7,7 +7,7 @@
 //!            ─── closed ──▶ └────────┘ ◀──── tick ─────
 //! ```
 //!
-//! - `incoming` and `subscribing`: what clients say; `outgoing`: what they are told and given; `connecting`: how sessions begin and end;
+//! - `incoming` and `subscribing`: what clients say; `outgoing`: what they are told and given; `connecting`: how sessions begin and end; `standing`: those that exist before their clients;
 //!   `commit`: what becomes safe, and what may be forgotten.
 //! - A message is delivered, and acknowledged to its publisher, only after its record is safe. Answers of one
 //!   connection leave in the order of what they answer.
@@ -23,6 +23,7 @@ mod outbox;
 mod outgoing;
 mod retained;
 mod session;
+mod standing;
 mod subscribing;
 mod topics;
 
@@ -36,7 +37,9 @@ use std::{
     sync::Arc,
 };
 
-pub(super) use self::{commit::Fullness, connecting::Hello, incoming::Flow, outbox::Batch, outgoing::Filled};
+pub(super) use self::{
+    commit::Fullness, connecting::Hello, incoming::Flow, outbox::Batch, outgoing::Filled, topics::is_filter,
+};
 use self::{
     outbox::Outbox,
     retained::Retained,

@@ -63,7 +63,7 @@ impl Broker {
         Ok(())
     }
 
-    fn send_retained(&mut self, id: u64, filter: &str, options: SubscriptionOptions, now: Now) {
+    pub(super) fn send_retained(&mut self, id: u64, filter: &str, options: SubscriptionOptions, now: Now) {
         for kept in self.retained.matching(filter, now.unix_ms) {
             let qos = options.qos.min(kept.qos);
             if qos == Qos::AtMostOnce {

@@ -44,6 +44,11 @@ pub(super) fn check_filter(filter: &str) -> Result<(), FilterFault> {
     }
 }
 
+/// Whether this broker takes the filter.
+pub(crate) fn is_filter(filter: &str) -> bool {
+    check_filter(filter).is_ok()
+}
+
 /// Whether a filter covers a topic. Wildcards at the start do not reach the topics of servers, which begin with `$`.
 pub(super) fn covers(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
