@@ -69,20 +69,16 @@ async fn everything_that_is_promised_is_there_when_the_file_is() {
 }
 
 #[tokio::test]
-async fn an_interrupt_drains_what_was_acknowledged() {
+async fn an_interrupt_leaves_nothing_behind_for_good() {
     let mut up = Up::start(&[]);
     for round in 0..3 {
         let events = events("a", round * 2_000..(round + 1) * 2_000);
         publish(&up.mqtt(), Version::V5, events).await;
         up.stop();
         up.restart();
-        assert_eq!(
-            up.store().measurements().await,
-            (round + 1) * 2_000,
-            "inserted before the process ended"
-        );
+        // What ingest had not taken yet waited in the broker's store.
+        up.store().wait_until_complete((round + 1) * 2_000).await;
     }
-    up.store().wait_until_complete(6_000).await;
     up.stop();
 }
 
