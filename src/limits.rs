@@ -42,6 +42,14 @@ pub(crate) const PROBE_MAX: Duration = Duration::from_secs(10);
 /// thousand messages, takes about this long. Devices that go on publishing all the while lose what comes after.
 pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(5);
 
+/// Our own broker takes packets of this many times `ingest.payload_bytes_max`, and 8 MiB at least: whatever a device
+/// sends by mistake should reach ingest and become a dead letter.
+pub(crate) const PACKETS_PER_PAYLOAD: usize = 4;
+const _: () = assert!(
+    PACKETS_PER_PAYLOAD * ingest::limits::PAYLOAD_BYTES_MAX <= embedded::limits::MQTT_PACKET_BYTES_MAX,
+    "the broker takes what this asks for"
+);
+
 /// After this long without a message nothing is on its way: within one machine that takes a millisecond.
 pub(crate) const SETTLED_AFTER: Duration = Duration::from_millis(200);
 

@@ -11,6 +11,7 @@ use embedded::{
     mqtt::{MqttBroker, MqttConfig, StandingSession},
 };
 use eventlog::Log;
+use ingest::IngestSettings;
 use platform::{
     config::HostPort,
     shutdown::{Shutdown, ShutdownTrigger},
@@ -34,11 +35,16 @@ pub(crate) async fn start_mqtt(
     stages: &mut Stages,
     listen: &HostPort,
     data_dir: &Path,
+    ingest: &IngestSettings,
     sessions: Vec<StandingSession>,
     option: &str,
 ) -> Result<String, Failure> {
     let mut config = MqttConfig::new(resolve(listen).await?, data_dir);
     config.sessions = sessions;
+    // What ingest refuses has to reach it: only then is it a dead letter.
+    config.packet_bytes_max = config
+        .packet_bytes_max
+        .max(limits::PACKETS_PER_PAYLOAD * ingest.payload_bytes_max);
     let broker = MqttBroker::start(config)
         .await
         .map_err(|error| service_failure(error, option))?;

@@ -83,9 +83,21 @@ const _: () = assert!(
 /// Fields of a form (URL or multipart). Settings and parameters of one statement stay far below.
 pub const FORM_FIELDS_MAX: usize = 1000;
 
-/// Largest MQTT packet taken. Ingest refuses payloads over 256 KiB by writing a dead letter, so they have to get that
-/// far; beyond four times that no device sends by mistake.
-pub const MQTT_PACKET_BYTES_MAX: usize = 1 << 20;
+/// Largest MQTT packet taken, unless the configuration says more. Ingest refuses large payloads by writing a dead
+/// letter, so they have to get that far: 32 times what it decodes by default. Beyond, the connection is ended, which is
+/// all that MQTT has to say about it.
+pub const MQTT_PACKET_BYTES_DEFAULT: usize = 8 << 20;
+
+/// Most that the configuration can say: four times the largest payload that ingest can be told to decode.
+pub const MQTT_PACKET_BYTES_MAX: usize = 64 << 20;
+const _: () = assert!(
+    MQTT_PACKET_BYTES_DEFAULT <= MQTT_PACKET_BYTES_MAX && MQTT_PACKET_BYTES_MAX < 256 << 20,
+    "below what MQTT itself can say"
+);
+
+/// Largest CONNECT packet. Of its parts only user properties can be more than 64 KiB, and nobody needs them; a client
+/// that has not said who it is gets no more memory.
+pub const MQTT_CONNECT_BYTES_MAX: usize = 1 << 20;
 
 /// MQTT connections at once. One process may open 20,000 files on the machines this is made for.
 pub const MQTT_CONNECTIONS_MAX: usize = 18_000;
@@ -97,7 +109,7 @@ pub const MQTT_CONNECT_MAX: Duration = Duration::from_secs(10);
 pub const MQTT_WRITE_MAX: Duration = Duration::from_secs(30);
 
 /// Largest record of the MQTT broker's log. A packet, and the sessions that it is for at 9 bytes each.
-pub const MQTT_RECORD_BYTES_MAX: usize = 4 << 20;
+pub const MQTT_RECORD_BYTES_MAX: usize = 72 << 20;
 const _: () = assert!(
     MQTT_PACKET_BYTES_MAX + 9 * MQTT_SESSIONS_MAX + 1024 <= MQTT_RECORD_BYTES_MAX,
     "a record holds any packet for any number of sessions"

@@ -212,7 +212,7 @@ impl<'run> Wiring<'run> {
 
         let reader = Reader {
             window: self.settings.window,
-            record_bytes_max: self.settings.record_bytes_max,
+            whole_payload_bytes_max: self.settings.payload_bytes_max.max(self.settings.record_bytes_max),
             occupancy: occupancy.clone(),
             counts: counts.clone(),
             health: health("mqtt"),

@@ -57,7 +57,8 @@ pub(crate) struct Subscriber<S> {
 /// Takes in what a connection delivers.
 pub(crate) struct Reader {
     pub(crate) window: WindowSettings,
-    pub(crate) record_bytes_max: usize,
+    /// A payload above is cut at once: neither decoded nor put into a dead letter whole.
+    pub(crate) whole_payload_bytes_max: usize,
     pub(crate) occupancy: Arc<Occupancy>,
     pub(crate) counts: Arc<ConnectionCounts>,
     pub(crate) health: HealthReporter,
@@ -296,7 +297,7 @@ impl Reader {
     fn take_in(&mut self, mut publish: Publish) {
         self.received_at_ms = self.received_at_ms.max(self.clock.wall_ms());
         let payload_bytes = publish.payload.len();
-        if payload_bytes > self.record_bytes_max {
+        if payload_bytes > self.whole_payload_bytes_max {
             // A copy, so that the rest is freed now.
             publish.payload = Bytes::copy_from_slice(&publish.payload[..limits::CUT_PAYLOAD_BYTES.min(payload_bytes)]);
         }

@@ -1,5 +1,6 @@
 -- One row for each metric of an event. The key ends in the event's place in the log, so a row that is inserted again
--- replaces itself. `ts` is part of the key, so all copies of a row fall into the same partition.
+-- replaces itself. `ts` is part of the key, so all copies of a row fall into the same partition. Partitions are months:
+-- a device may send its history of years in one message, and every partition that an INSERT touches costs it a part.
 --
 -- Coordinates are whole numbers of 1e-7 degrees (1 cm), -2147483648 where unknown. Times other than `ts` are kept as
 -- distances from it, which are small or zero. Codecs were chosen by measured size in this sort order; `value` is left
@@ -26,7 +27,7 @@ CREATE TABLE IF NOT EXISTS {database}.measurement_log{on_cluster}
     offset UInt64 CODEC(Delta, ZSTD(1))
 )
 ENGINE = {engine_replacing measurement_log}
-PARTITION BY toYYYYMMDD(ts)
+PARTITION BY toYYYYMM(ts)
 PRIMARY KEY (tenant, metric, device, ts)
 ORDER BY (tenant, metric, device, ts, partition, offset)
 SETTINGS {log_settings};

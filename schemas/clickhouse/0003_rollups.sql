@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS {database}.rollup_log{on_cluster}
     device_hashes Array(UInt32) CODEC(ZSTD(1))
 )
 ENGINE = {engine_replacing rollup_log version}
-PARTITION BY toYYYYMMDD(bucket)
+PARTITION BY toYYYYMM(bucket)
 PRIMARY KEY (tenant, metric, period, res, bucket, cell)
 ORDER BY (tenant, metric, period, res, bucket, cell, partition, generation)
 SETTINGS {log_settings};

@@ -70,7 +70,15 @@ pub(crate) async fn run(options: &EmbeddedOptions, common: &CommonOptions) -> Re
     let url = match &options.service {
         Service::Mqtt(service) => {
             let listen = service.listen(&config.embedded.mqtt_listen);
-            services::start_mqtt(&mut stages, &listen, &service.data_dir, Vec::new(), "--port").await?
+            services::start_mqtt(
+                &mut stages,
+                &listen,
+                &service.data_dir,
+                &config.ingest,
+                Vec::new(),
+                "--port",
+            )
+            .await?
         }
         Service::Clickhouse(service) => {
             let listen = service.listen(&config.embedded.clickhouse_listen);

@@ -182,7 +182,8 @@ async fn start_broker(
     if config.ingest.brokers.is_empty() {
         let listen = &config.embedded.mqtt_listen;
         let sessions = sessions_of_ingest(&config.ingest);
-        let url = services::start_mqtt(stages, listen, data_dir.path(), sessions, "--mqtt-port").await?;
+        let url =
+            services::start_mqtt(stages, listen, data_dir.path(), &config.ingest, sessions, "--mqtt-port").await?;
         config.ingest.brokers = vec![ingest::BrokerSettings::new(OWN_BROKER, &url)];
         rows.push(("MQTT", format!("{url} (embedded)")));
         return Ok(url);

@@ -96,6 +96,48 @@ async fn a_topic_with_a_level_too_few_or_too_many_is_one_dead_letter() {
     up.stop();
 }
 
+/// A good message that is mostly padding, which decoding leaves out.
+fn padded(bytes: usize) -> String {
+    let mut payload = r#"{"v":1,"padding":[""#.to_owned();
+    payload.extend(std::iter::repeat_n('x', bytes - payload.len() - 3));
+    payload + "\"]}"
+}
+
+#[tokio::test]
+async fn a_payload_of_many_times_the_bound_is_a_dead_letter_and_the_connection_lives() {
+    let mut up = Up::start(&[]);
+    for version in [Version::V5, Version::V311] {
+        let sizes = [(1 << 20) + 1, 3 << 20, (8 << 20) - 100];
+        let mut messages: Vec<Publish> = sizes
+            .map(|bytes| Publish::new("telemetry/acme/large", padded(bytes)))
+            .into();
+        messages.push(Publish::new("telemetry/acme/good", r#"{"v":1}"#));
+        publish(&up.mqtt(), version, messages).await;
+    }
+    let store = up.store();
+    store.wait_until_complete(2).await;
+    let letters = "SELECT count() FROM dead_letters WHERE reason = 'payload_too_large'";
+    store.wait_for(letters, 6).await;
+    assert_eq!(store.dead_letters().await, 6);
+    up.stop();
+}
+
+#[tokio::test]
+async fn the_broker_takes_whatever_the_configuration_lets_ingest_decode() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("meridian.toml");
+    std::fs::write(&file, "[ingest]\npayload_bytes_max = \"4MiB\"\n").unwrap();
+    let mut up = Up::start(&["--config", file.to_str().unwrap()]);
+    let messages = [4 << 20, (16 << 20) - 100].map(|bytes| Publish::new("telemetry/acme/large", padded(bytes)));
+    publish(&up.mqtt(), Version::V5, messages.into()).await;
+    let store = up.store();
+    store.wait_until_complete(1).await;
+    store
+        .wait_for("SELECT count() FROM dead_letters WHERE reason = 'payload_too_large'", 1)
+        .await;
+    up.stop();
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(bytes.len() * 2);

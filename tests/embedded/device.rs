@@ -34,7 +34,7 @@ impl Publish {
 /// All acknowledgements are there long before.
 const PUBLISHED_MAX: Duration = Duration::from_secs(60);
 /// The largest message that any test sends fits.
-const PACKET_BYTES_MAX: u32 = 1 << 20;
+const PACKET_BYTES_MAX: u32 = 16 << 20;
 
 /// Publishes everything over one connection, in order, and returns when all of it is acknowledged.
 pub(crate) async fn publish(url: &str, version: Version, messages: Vec<Publish>) {

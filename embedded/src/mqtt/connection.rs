@@ -99,7 +99,7 @@ pub(super) async fn run(mut stream: TcpStream, shared: &Shared, folder: &Folder)
 async fn read_connect(stream: &mut TcpStream, input: &mut BytesMut) -> Result<(Version, Connect), End> {
     loop {
         match greeting(input) {
-            Greeting::Connect(version) => match codec::read(version, input, limits::MQTT_PACKET_BYTES_MAX) {
+            Greeting::Connect(version) => match codec::read(version, input, limits::MQTT_CONNECT_BYTES_MAX) {
                 Ok(Some(Packet::Connect(connect))) => return Ok((version, *connect)),
                 Ok(Some(_)) => return Err(End::NoConnect),
                 Ok(None) => {}
@@ -231,7 +231,7 @@ impl Client<'_> {
         if !self.packets.is_empty() {
             return Ok(());
         }
-        while let Some(packet) = codec::read(self.version, &mut self.input, limits::MQTT_PACKET_BYTES_MAX)? {
+        while let Some(packet) = codec::read(self.version, &mut self.input, self.shared.packet_bytes_max())? {
             self.packets.push_back(packet);
         }
         Ok(())

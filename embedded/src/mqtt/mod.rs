@@ -63,6 +63,8 @@ pub struct MqttConfig {
     pub data_dir: PathBuf,
     /// What the store may take on disk before publishers have to wait: [`limits::MQTT_STORED_BYTES_MAX`] by default.
     pub stored_bytes_max: u64,
+    /// Largest packet taken, at most [`limits::MQTT_PACKET_BYTES_MAX`]; [`limits::MQTT_PACKET_BYTES_DEFAULT`] by default.
+    pub packet_bytes_max: usize,
     /// Sessions that exist before anybody can connect, whether their clients have ever come or not.
     pub sessions: Vec<StandingSession>,
 }
@@ -84,6 +86,7 @@ impl MqttConfig {
             listen,
             data_dir: data_dir.to_owned(),
             stored_bytes_max: limits::MQTT_STORED_BYTES_MAX,
+            packet_bytes_max: limits::MQTT_PACKET_BYTES_DEFAULT,
             sessions: Vec::new(),
         }
     }
@@ -207,6 +210,7 @@ fn open(config: &MqttConfig) -> Result<(Folder, Shared, Journal), EmbeddedError>
     let limits = StoreLimits {
         stored_bytes_max: config.stored_bytes_max,
         segment_bytes: limits::MQTT_SEGMENT_BYTES.min(config.stored_bytes_max / 8),
+        packet_bytes_max: config.packet_bytes_max.min(limits::MQTT_PACKET_BYTES_MAX),
     };
     let started = Instant::now();
     let now = shared::now(started);

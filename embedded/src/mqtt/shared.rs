@@ -28,6 +28,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     news: Condvar,
     started: Instant,
+    packet_bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -41,6 +42,7 @@ struct State {
 impl Shared {
     pub(super) fn new(broker: Broker, started: Instant) -> Self {
         Self {
+            packet_bytes_max: broker.packet_bytes_max(),
             state: Mutex::new(State {
                 broker,
                 writer_waits: false,
@@ -60,6 +62,11 @@ impl Shared {
     /// The time as the broker is told it.
     pub(super) fn now(&self) -> Now {
         now(self.started)
+    }
+
+    /// Largest packet that clients may send; asked without the lock.
+    pub(super) fn packet_bytes_max(&self) -> usize {
+        self.packet_bytes_max
     }
 
     /// Works on the broker; wakes the writer when there is something for it.

@@ -134,10 +134,10 @@ struct Expected {
 
 fn expected(table: Table) -> Expected {
     let (sorting_key, partition_key, version_column) = match table {
-        Table::Measurements => ("tenant, metric, device, ts, partition, offset", "toYYYYMMDD(ts)", None),
+        Table::Measurements => ("tenant, metric, device, ts, partition, offset", "toYYYYMM(ts)", None),
         Table::Rollups => (
             "tenant, metric, period, res, bucket, cell, partition, generation",
-            "toYYYYMMDD(bucket)",
+            "toYYYYMM(bucket)",
             Some("version"),
         ),
         Table::Devices => ("tenant, device, partition", "", Some("version")),

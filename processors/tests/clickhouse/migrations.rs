@@ -119,14 +119,14 @@ async fn inspection_names_everything_that_would_make_results_wrong() {
     database
         .execute(
             "CREATE TABLE rollup_log (tenant String, bucket DateTime) \
-             ENGINE = MergeTree PARTITION BY toYYYYMM(bucket) ORDER BY tenant",
+             ENGINE = MergeTree PARTITION BY toYYYYMMDD(bucket) ORDER BY tenant",
         )
         .await;
     let found = inspect(&client, "migrations_foreign").await.unwrap();
     let texts: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
     for part in [
         "sorting key `tenant`",
-        "partition key `toYYYYMM(bucket)`",
+        "partition key `toYYYYMMDD(bucket)`",
         "engine `MergeTree`",
         "version column ``",
     ] {

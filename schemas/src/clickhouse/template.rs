@@ -10,7 +10,7 @@ use super::{Engines, MERGE_SQL};
 ///   server is killed.
 /// - Parts are on the disk, not only in its cache, before an insert is answered: the checkpoint that follows is, too,
 ///   and a power cut must not separate them.
-/// - Expired parts are dropped whole, which partitions by time make cheap.
+/// - Expired parts are dropped whole, which partitions by month make cheap: a row can outlive its age by a month.
 /// - A partition that gets no more rows is merged into one part, so that FINAL has nothing left to do there.
 const LOG_SETTINGS: &str = "non_replicated_deduplication_window = 0, fsync_after_insert = 1, \
     fsync_part_directory = 1, ttl_only_drop_parts = 1, min_age_to_force_merge_seconds = 600, \

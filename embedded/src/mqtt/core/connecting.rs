@@ -73,7 +73,7 @@ impl Broker {
             reason: reason::SUCCESS,
             assigned_client_id: is_assigned.then_some(fresh_client_id),
             receive_maximum: limits::MQTT_RECEIVE_MAX,
-            packet_bytes_max: u32::try_from(limits::MQTT_PACKET_BYTES_MAX).expect("a bound far below"),
+            packet_bytes_max: u32::try_from(self.limits.packet_bytes_max).unwrap_or(u32::MAX),
             topic_aliases_max: limits::MQTT_TOPIC_ALIASES_MAX,
         };
         self.reply(id, after, Reply::ConnAck(Box::new(connack)));

@@ -80,11 +80,12 @@ pub(super) struct Ended {
     pub(super) detail: &'static str,
 }
 
-/// Bounds of what is stored.
+/// Bounds of what is taken and stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoreLimits {
     pub(super) stored_bytes_max: u64,
     pub(super) segment_bytes: u64,
+    pub(super) packet_bytes_max: usize,
 }
 
 /// Records of the state of all sessions.
@@ -156,6 +157,11 @@ impl Broker {
         broker.recover_sessions(recovery, now);
         broker.begin_segment();
         broker
+    }
+
+    /// Largest packet that clients may send.
+    pub(super) fn packet_bytes_max(&self) -> usize {
+        self.limits.packet_bytes_max
     }
 
     fn recover_retained(&mut self, mut bytes: &[u8]) {

@@ -22,6 +22,7 @@ use crate::mqtt::{
 /// Small, so that a few messages begin a new one.
 const LIMITS: StoreLimits = StoreLimits {
     stored_bytes_max: u64::MAX,
+    packet_bytes_max: 1 << 20,
     segment_bytes: 3000,
 };
 

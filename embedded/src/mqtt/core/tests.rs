@@ -49,6 +49,7 @@ impl Bench {
     fn new() -> Self {
         let limits = StoreLimits {
             stored_bytes_max: 1 << 30,
+            packet_bytes_max: 1 << 20,
             segment_bytes: 1 << 20,
         };
         let now = Now {
