@@ -65,12 +65,12 @@ async fn a_payload_over_the_ingest_limit_gets_through_and_one_over_the_packet_li
         subscriber.connect().await;
         subscriber.subscribe("telemetry/+/+").await;
         let mut publisher = Client::new(version, broker.address(), "fleet", true);
-        publisher.publish(std::iter::once(message(1, 300 << 10))).await;
+        publisher.publish(std::iter::once(message(1, 3 << 19))).await;
         let received = subscriber.receive(Duration::from_secs(5)).await.unwrap();
-        assert_eq!(received.payload().len(), 300 << 10, "{version:?}");
+        assert_eq!(received.payload().len(), 3 << 19, "{version:?}");
         let (mut stream, mut answer) = (TcpStream::connect(broker.address()).unwrap(), Vec::new());
         stream.write_all(b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01z").unwrap();
-        stream.write_all(&[0x30, 0x80, 0x80, 0x80, 0x01]).unwrap();
+        stream.write_all(&[0x30, 0x80, 0x80, 0x80, 0x04]).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         stream.read_to_end(&mut answer).unwrap();
         assert_eq!(answer, b"\x20\x02\0\0", "a CONNACK, then the end");
