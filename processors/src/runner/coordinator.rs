@@ -40,6 +40,8 @@ pub(crate) struct Coordinator<S: RowSink> {
     pub(super) flush_began: Instant,
     /// Durable in a checkpoint, and not known to the group yet.
     pub(super) uncommitted: BTreeMap<TopicPartition, u64>,
+    /// When committing was last tried.
+    commit_tried: Instant,
     pub(super) metrics: InstanceMetrics,
     gone: Shutdown,
     /// Tells flushes that we are gone, by being dropped.
@@ -79,6 +81,7 @@ impl<S: RowSink> Coordinator<S> {
             flushes: JoinSet::new(),
             flush_began: now,
             uncommitted: BTreeMap::new(),
+            commit_tried: now,
             metrics: InstanceMetrics::new(),
             gone,
             _alive: alive,
@@ -113,6 +116,8 @@ impl<S: RowSink> Coordinator<S> {
                     self.is_stopping_after(limits::LOG_RETRY_PAUSE).await;
                 }
                 Wake::Log(Err(error)) => return Err(ProcessError::Log(error)),
+                // Nothing else may ever come that would have it tried again.
+                Wake::Tick if self.commit_tried.elapsed() >= limits::LOG_RETRY_PAUSE => self.commit().await?,
                 Wake::Tick => {}
             }
         }
@@ -121,7 +126,8 @@ impl<S: RowSink> Coordinator<S> {
     async fn wake(&mut self) -> Wake {
         let may_read = self.pool.pressure().rows() < limits::PENDING_ROWS_MAX
             && self.pool.pressure().bytes() < limits::PENDING_BYTES_MAX;
-        let is_waiting = !self.flushes.is_empty() || self.schedule.is_waiting(&self.ownership);
+        let is_waiting =
+            !self.flushes.is_empty() || !self.uncommitted.is_empty() || self.schedule.is_waiting(&self.ownership);
         tokio::select! {
             // In the order of who can go on only after us: those who stop, the flush that holds back the next one.
             biased;
@@ -246,6 +252,7 @@ impl<S: RowSink> Coordinator<S> {
         if offsets.is_empty() {
             return Ok(());
         }
+        self.commit_tried = Instant::now();
         match self.consumer.commit(&offsets).await {
             Ok(()) => self.uncommitted.clear(),
             Err(error @ LogError::Unavailable { .. }) => tracing::warn!(%error, "offsets are committed later"),

@@ -173,3 +173,20 @@ async fn lost_checkpoints_are_made_again_from_the_whole_log() {
     running.stop().await;
     world.assert_complete();
 }
+
+#[tokio::test(start_paused = true)]
+async fn offsets_that_the_log_did_not_take_are_committed_when_it_is_back_though_nothing_new_comes() {
+    let world = World::new(8);
+    world.feed(100);
+    world.faults.lock().unwrap().latency_ms_max = 2_000;
+    let running = world.start();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.log.set_unavailable(true);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(!world.is_committed(), "all is read and inserted, and cannot be committed");
+    world.log.set_unavailable(false);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(world.is_committed());
+    running.stop().await;
+    world.assert_complete();
+}
