@@ -183,7 +183,10 @@ async fn offsets_that_the_log_did_not_take_are_committed_when_it_is_back_though_
     tokio::time::sleep(Duration::from_millis(200)).await;
     world.log.set_unavailable(true);
     tokio::time::sleep(Duration::from_secs(30)).await;
-    assert!(!world.is_committed(), "all is read and inserted, and cannot be committed");
+    assert!(
+        !world.is_committed(),
+        "all is read and inserted, and cannot be committed"
+    );
     world.log.set_unavailable(false);
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(world.is_committed());
