@@ -6,10 +6,9 @@
 //! connection or the process before ended. So a delivery is known only if its last namesake was among the last messages
 //! that its process received.
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::recent::RecentLimits;
+use super::recent::{RecentLimits, RecentMap, RecentMapV1};
 use crate::limits::{DELIVERIES_IN_FLIGHT_MAX, RECEIVING_RUNS_MAX};
 
 /// Which message of which process.
@@ -21,15 +20,10 @@ pub struct Receiving {
     pub number: u64,
 }
 
-type Deliveries = HashMap<u64, Receiving, foldhash::fast::FixedState>;
-
-/// The newest deliveries of a partition, in two generations as in [`super::recent`].
+/// The newest deliveries of a partition.
 #[derive(Clone, Debug, Default)]
 pub struct RecentDeliveries {
-    young: Deliveries,
-    old: Deliveries,
-    /// Log clock when the young generation began.
-    young_since_ms: i64,
+    deliveries: RecentMap<Receiving>,
     /// The highest number of each process, the process heard of last at the end.
     runs: Vec<Receiving>,
 }
@@ -43,20 +37,10 @@ impl RecentDeliveries {
         redelivered: bool,
         (log_clock_ms, limits): (i64, RecentLimits),
     ) -> bool {
-        let before = self
-            .young
-            .get(&fingerprint)
-            .or_else(|| self.old.get(&fingerprint))
-            .copied();
+        let before = self.deliveries.get(fingerprint);
         let is_known = redelivered && before.is_some_and(|before| self.may_be_the_same(before, receiving));
         self.note_run(receiving);
-        let full = self.young.len() >= limits.count_max / 2;
-        let aged = log_clock_ms.saturating_sub(self.young_since_ms) >= limits.age_ms;
-        if full || aged {
-            self.old = std::mem::take(&mut self.young);
-            self.young_since_ms = log_clock_ms;
-        }
-        self.young.insert(fingerprint, receiving);
+        self.deliveries.put(fingerprint, receiving, log_clock_ms, limits);
         is_known
     }
 
@@ -85,7 +69,7 @@ impl RecentDeliveries {
     /// Number of deliveries known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.deliveries.len()
     }
 
     /// True when none is known.
@@ -95,27 +79,18 @@ impl RecentDeliveries {
     }
 }
 
-/// [`RecentDeliveries`] in a checkpoint: sorted, so that equal sets have equal bytes.
+/// [`RecentDeliveries`] in a checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RecentDeliveriesV1 {
-    young: Vec<(u64, Receiving)>,
-    old: Vec<(u64, Receiving)>,
-    young_since_ms: i64,
+    deliveries: RecentMapV1<Receiving>,
     runs: Vec<Receiving>,
 }
 
 impl From<&RecentDeliveries> for RecentDeliveriesV1 {
-    fn from(deliveries: &RecentDeliveries) -> Self {
-        let sorted = |deliveries: &Deliveries| {
-            let mut sorted: Vec<_> = deliveries.iter().map(|(key, value)| (*key, *value)).collect();
-            sorted.sort_unstable();
-            sorted
-        };
+    fn from(recent: &RecentDeliveries) -> Self {
         Self {
-            young: sorted(&deliveries.young),
-            old: sorted(&deliveries.old),
-            young_since_ms: deliveries.young_since_ms,
-            runs: deliveries.runs.clone(),
+            deliveries: RecentMapV1::from(&recent.deliveries),
+            runs: recent.runs.clone(),
         }
     }
 }
@@ -123,9 +98,7 @@ impl From<&RecentDeliveries> for RecentDeliveriesV1 {
 impl From<RecentDeliveriesV1> for RecentDeliveries {
     fn from(wire: RecentDeliveriesV1) -> Self {
         Self {
-            young: wire.young.into_iter().collect(),
-            old: wire.old.into_iter().collect(),
-            young_since_ms: wire.young_since_ms,
+            deliveries: wire.deliveries.into(),
             runs: wire.runs,
         }
     }

@@ -1,12 +1,12 @@
-//! A set that remembers the newest entries, bounded in count and age, without a queue beside it.
+//! What is remembered of the newest entries, bounded in count and age, without a queue beside it.
 //!
 //! Entries live in two generations. When the young one is full, or old by the log clock, it becomes the old one and
-//! the former old one is forgotten. So between N/2 and N of the newest entries are known at any time, each costs 9 to
-//! 18 bytes, and nothing but the order of entries and the log clock decides.
+//! the former old one is forgotten. So between N/2 and N of the newest entries are known at any time, and nothing but
+//! the order of entries and the log clock decides.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 /// Fingerprints are uniform already: hashing them again would be work for nothing.
@@ -27,18 +27,21 @@ impl Hasher for Identity {
     }
 }
 
-type Fingerprints = HashSet<u64, BuildHasherDefault<Identity>>;
+type Entries<V> = HashMap<u64, V, BuildHasherDefault<Identity>>;
 
-/// The newest fingerprints of a partition.
-#[derive(Clone, Debug, Default)]
-pub struct RecentSet {
-    young: Fingerprints,
-    old: Fingerprints,
+/// The newest fingerprints of a partition, each with what is remembered of it.
+#[derive(Clone, Debug)]
+pub struct RecentMap<V> {
+    young: Entries<V>,
+    old: Entries<V>,
     /// Log clock when the young generation began.
     young_since_ms: i64,
 }
 
-/// Bounds of a [`RecentSet`].
+/// The newest fingerprints of a partition, at 9 to 18 bytes each.
+pub type RecentSet = RecentMap<()>;
+
+/// Bounds of a [`RecentMap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentLimits {
     /// Most entries known at any time.
@@ -47,26 +50,35 @@ pub struct RecentLimits {
     pub age_ms: i64,
 }
 
-impl RecentSet {
-    /// Remembers a fingerprint; true when it was known.
-    pub fn insert(&mut self, fingerprint: u64, log_clock_ms: i64, limits: RecentLimits) -> bool {
-        if self.contains(fingerprint) {
-            return true;
+impl<V> Default for RecentMap<V> {
+    fn default() -> Self {
+        Self {
+            young: Entries::default(),
+            old: Entries::default(),
+            young_since_ms: 0,
         }
+    }
+}
+
+impl<V: Copy> RecentMap<V> {
+    /// What is remembered of a fingerprint.
+    #[must_use]
+    pub fn get(&self, fingerprint: u64) -> Option<V> {
+        self.young
+            .get(&fingerprint)
+            .or_else(|| self.old.get(&fingerprint))
+            .copied()
+    }
+
+    /// Remembers a fingerprint as the newest one.
+    pub fn put(&mut self, fingerprint: u64, value: V, log_clock_ms: i64, limits: RecentLimits) {
         let full = self.young.len() >= limits.count_max / 2;
         let aged = log_clock_ms.saturating_sub(self.young_since_ms) >= limits.age_ms;
         if full || aged {
             self.old = std::mem::take(&mut self.young);
             self.young_since_ms = log_clock_ms;
         }
-        self.young.insert(fingerprint);
-        false
-    }
-
-    /// True when the fingerprint is known.
-    #[must_use]
-    pub fn contains(&self, fingerprint: u64) -> bool {
-        self.young.contains(&fingerprint) || self.old.contains(&fingerprint)
+        self.young.insert(fingerprint, value);
     }
 
     /// Number of fingerprints known.
@@ -82,35 +94,51 @@ impl RecentSet {
     }
 }
 
-/// A [`RecentSet`] in a checkpoint: sorted, so that equal sets have equal bytes.
+impl RecentSet {
+    /// Remembers a fingerprint; true when it was known.
+    pub fn insert(&mut self, fingerprint: u64, log_clock_ms: i64, limits: RecentLimits) -> bool {
+        let is_known = self.contains(fingerprint);
+        if !is_known {
+            self.put(fingerprint, (), log_clock_ms, limits);
+        }
+        is_known
+    }
+
+    /// True when the fingerprint is known.
+    #[must_use]
+    pub fn contains(&self, fingerprint: u64) -> bool {
+        self.get(fingerprint).is_some()
+    }
+}
+
+/// A [`RecentMap`] in a checkpoint: sorted, so that equal maps have equal bytes.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct RecentSetV1 {
-    young: Vec<u64>,
-    old: Vec<u64>,
+pub struct RecentMapV1<V> {
+    young: Vec<(u64, V)>,
+    old: Vec<(u64, V)>,
     young_since_ms: i64,
 }
 
-impl From<&RecentSet> for RecentSetV1 {
-    fn from(set: &RecentSet) -> Self {
-        let sorted = |fingerprints: &Fingerprints| {
-            let mut sorted: Vec<u64> = fingerprints.iter().copied().collect();
-            sorted.sort_unstable();
+/// A [`RecentSet`] in a checkpoint.
+pub type RecentSetV1 = RecentMapV1<()>;
+
+impl<V: Copy> From<&RecentMap<V>> for RecentMapV1<V> {
+    fn from(map: &RecentMap<V>) -> Self {
+        let sorted = |entries: &Entries<V>| {
+            let mut sorted: Vec<(u64, V)> = entries.iter().map(|(key, value)| (*key, *value)).collect();
+            sorted.sort_unstable_by_key(|entry| entry.0);
             sorted
         };
         Self {
-            young: sorted(&set.young),
-            old: sorted(&set.old),
-            young_since_ms: set.young_since_ms,
+            young: sorted(&map.young),
+            old: sorted(&map.old),
+            young_since_ms: map.young_since_ms,
         }
     }
 }
 
-impl From<RecentSetV1> for RecentSet {
-    fn from(wire: RecentSetV1) -> Self {
-        #[cfg(feature = "sabotage")]
-        if platform::sabotage::Rule::IdentitiesAreRestored.is_broken() {
-            return Self::default();
-        }
+impl<V> From<RecentMapV1<V>> for RecentMap<V> {
+    fn from(wire: RecentMapV1<V>) -> Self {
         Self {
             young: wire.young.into_iter().collect(),
             old: wire.old.into_iter().collect(),
