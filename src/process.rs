@@ -10,7 +10,11 @@ use platform::{
     telemetry::{self, Metrics, MetricsServer},
 };
 
-use crate::{failure::Failure, limits, startup::port_failure};
+use crate::{
+    failure::Failure,
+    limits,
+    startup::{port_failure, until_ready},
+};
 
 /// Exit code after a second signal: the convention for "interrupted".
 const EXIT_INTERRUPTED: i32 = 130;
@@ -22,6 +26,8 @@ pub(crate) struct Process {
     pub(crate) clock: Arc<dyn Clock>,
     /// How its parts are.
     pub(crate) health: Health,
+    /// That all parts were started.
+    starting: HealthReporter,
     /// Requested by the first signal.
     pub(crate) shutdown: Shutdown,
     metrics: Metrics,
@@ -38,15 +44,18 @@ impl Process {
         let health = Health::new(clock.clone());
         Ok(Self {
             clock,
+            starting: health.component("start", Need::Required),
             health,
             shutdown: until_signalled()?,
             metrics,
         })
     }
 
-    /// A role that is not put together yet, so that probes which come early hear so.
-    pub(crate) fn starting(&self) -> HealthReporter {
-        self.health.component("start", Need::Required)
+    /// Waits until every required component works. Comes when all parts were started: probes before that hear that the
+    /// process is not ready, whatever is there already.
+    pub(crate) async fn until_ready(&self) {
+        self.starting.ready();
+        until_ready(&self.health).await;
     }
 
     /// Serves metrics and probes. The server outlives the first signal: it stops with `shutdown`.

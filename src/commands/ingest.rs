@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::{
     cli::CommonOptions, config::ValidConfig, failure::Failure, output, pipeline, process::Process, services,
-    stages::Stages, startup,
+    stages::Stages,
 };
 
 const EXAMPLES: &str = "\
@@ -36,12 +36,10 @@ pub(crate) async fn run(options: &IngestOptions, common: &CommonOptions) -> Resu
     config.metrics_listen.port = options.metrics_port.unwrap_or(config.metrics_listen.port);
     let process = Process::start()?;
     let mut stages = Stages::default();
-    let starting = process.starting();
     match start(&mut stages, config, &process).await {
         Ok(metrics_url) => {
-            starting.ready();
             let ready = async {
-                startup::until_ready(&process.health).await;
+                process.until_ready().await;
                 let rows = [("metrics", metrics_url)];
                 output::print(&format!("meridian ingest is ready\n{}", output::table(&rows)))
             };

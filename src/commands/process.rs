@@ -14,7 +14,6 @@ use crate::{
     process::Process,
     services,
     stages::Stages,
-    startup,
 };
 
 const EXAMPLES: &str = "\
@@ -45,12 +44,10 @@ pub(crate) async fn run(options: &ProcessOptions, common: &CommonOptions) -> Res
     config.metrics_listen.port = options.metrics_port.unwrap_or(config.metrics_listen.port);
     let process = Process::start()?;
     let mut stages = Stages::default();
-    let starting = process.starting();
     match start(&mut stages, &config, &process).await {
         Ok(metrics_url) => {
-            starting.ready();
             let ready = async {
-                startup::until_ready(&process.health).await;
+                process.until_ready().await;
                 let rows = [("metrics", metrics_url)];
                 output::print(&format!("meridian process is ready\n{}", output::table(&rows)))
             };

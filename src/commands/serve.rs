@@ -5,7 +5,6 @@ use dashboards::Site;
 
 use crate::{
     cli::CommonOptions, config::ValidConfig, failure::Failure, output, process::Process, services, stages::Stages,
-    startup,
 };
 
 const EXAMPLES: &str = "\
@@ -37,7 +36,7 @@ pub(crate) async fn run(options: &ServeOptions, common: &CommonOptions) -> Resul
     match start(&mut stages, &config, &process).await {
         Ok(rows) => {
             let ready = async {
-                startup::until_ready(&process.health).await;
+                process.until_ready().await;
                 output::print(&format!("meridian serve is ready\n{}", output::table(&rows)))
             };
             stages.run(&process.shutdown, ready).await

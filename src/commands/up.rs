@@ -69,7 +69,7 @@ pub(crate) async fn run(options: &UpOptions, common: &CommonOptions) -> Result<(
     let outcome = match start(&mut stages, &config, &data_dir, options.demo, &process).await {
         Ok(running) => {
             let ready = async {
-                startup::until_ready(&process.health).await;
+                process.until_ready().await;
                 output::print(&running.table(&data_dir))?;
                 running.endpoints.publish(&data_dir.endpoints())
             };
