@@ -4,12 +4,15 @@
 //! The test replays a small table of its own. `MERIDIAN_REPLAY_FILE` and `MERIDIAN_REPLAY_MAP` name another one, and
 //! `MERIDIAN_REPLAY_KILLS` how often each role is killed.
 
-use std::{fmt::Write, fs, path::Path, thread, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use rig::{Daemon, Kafka, Mosquitto, MosquittoOptions};
 use tempfile::TempDir;
 
-use crate::meridian::{READY_MAX, daemon};
+use crate::{
+    cars,
+    meridian::{READY_MAX, daemon},
+};
 
 /// A deployment of real daemons, and the two roles between them.
 struct Deployment {
@@ -106,24 +109,8 @@ fn table(folder: &Path) -> (String, String) {
         let map = std::env::var("MERIDIAN_REPLAY_MAP").expect("a file of one's own needs a mapping");
         return (file, map);
     }
-    let mut csv = "id,time,lat,lon,speed\n".to_owned();
-    for index in 0..12_000 {
-        let (device, time) = (index % 97, 1_600_000_000 + index * 7);
-        let degrees = f64::from(index % 90) / 1_000.0;
-        writeln!(
-            csv,
-            "car-{device},{time},{},{},{}.5",
-            52.5 + degrees,
-            13.4 - degrees,
-            index % 50
-        )
-        .unwrap();
-    }
-    fs::write(folder.join("cars.csv"), csv).unwrap();
-    (
-        "cars.csv".to_owned(),
-        "device=id,ts=time,lat=lat,lon=lon,metric.speed=speed".to_owned(),
-    )
+    cars::write(folder, 12_000, 97);
+    (cars::FILE.to_owned(), cars::MAP.to_owned())
 }
 
 #[test]

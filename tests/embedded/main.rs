@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod bad_messages;
+mod cars;
 mod command_line;
 mod configuration;
 mod crashes;

@@ -1,35 +1,22 @@
 //! A replay of a file: published with duplicates and poison, and every row and cell compared.
 
-use std::fmt::Write;
-
-use crate::meridian::{Up, command, errors, text};
+use crate::{
+    cars,
+    meridian::{Up, command, errors, text},
+};
 
 #[test]
 fn a_file_goes_through_and_every_cell_is_right() {
     let mut up = Up::start(&[]);
     let folder = tempfile::tempdir().unwrap();
-    let mut csv = "id,time,lat,lon,speed\n".to_owned();
-    for index in 0..1_500 {
-        let (device, time) = (index % 40, 1_600_000_000 + index * 7);
-        let degrees = f64::from(index % 90) / 1000.0;
-        writeln!(
-            csv,
-            "car-{device},{time},{},{},{}.5",
-            52.5 + degrees,
-            13.4 - degrees,
-            index % 50
-        )
-        .unwrap();
-    }
-    std::fs::write(folder.path().join("cars.csv"), csv).unwrap();
+    cars::write(folder.path(), 1_500, 40);
     let data_dir = up.data_dir();
-    let map = "device=id,ts=time,lat=lat,lon=lon,metric.speed=speed";
     let arguments = [
         "loadtest",
         "replay",
-        "cars.csv",
+        cars::FILE,
         "--map",
-        map,
+        cars::MAP,
         "--report",
         "report.json",
     ];
