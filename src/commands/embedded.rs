@@ -70,15 +70,10 @@ pub(crate) async fn run(options: &EmbeddedOptions, common: &CommonOptions) -> Re
     let url = match &options.service {
         Service::Mqtt(service) => {
             let listen = service.listen(&config.embedded.mqtt_listen);
-            services::start_mqtt(
-                &mut stages,
-                &listen,
-                &service.data_dir,
-                &config.ingest,
-                Vec::new(),
-                "--port",
-            )
-            .await?
+            let (data_dir, sessions) = (&service.data_dir, Vec::new());
+            let broker =
+                services::start_mqtt(&mut stages, &listen, data_dir, &config.ingest, sessions, "--port").await?;
+            broker.url
         }
         Service::Clickhouse(service) => {
             let listen = service.listen(&config.embedded.clickhouse_listen);

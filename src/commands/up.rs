@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dashboards::Site;
-use embedded::mqtt::StandingSession;
+use embedded::mqtt::{HandOver, StandingSession};
 use loadtest::fleet::{FleetOptions, run_fleet};
 
 use crate::{
@@ -127,8 +127,7 @@ async fn start(
     let mut config = config.clone();
     let mut rows = Vec::new();
 
-    let has_own_broker = config.ingest.brokers.is_empty();
-    let mqtt = start_broker(stages, &mut config, data_dir, &mut rows).await?;
+    let (mqtt, hand_over) = start_broker(stages, &mut config, data_dir, &mut rows).await?;
     let kafka = config.log.kafka.as_ref().map(|kafka| kafka.client.brokers.clone());
     rows.push(match &kafka {
         Some(brokers) => ("event log", format!("Kafka at {brokers}")),
@@ -145,7 +144,7 @@ async fn start(
         .clone()
         .unwrap_or_else(|| data_dir.checkpoints_url());
     pipeline::start_process(stages, &config, &log, &clickhouse, &checkpoints, process)?;
-    pipeline::start_ingest(stages, config.ingest, log.clone(), has_own_broker, process);
+    pipeline::start_ingest(stages, config.ingest, log.clone(), hand_over, process);
 
     let mut site = Site {
         log: Some(log),
@@ -172,26 +171,26 @@ async fn start(
     Ok(Running { endpoints, rows })
 }
 
-/// A broker of our own where the configuration names none; returns where devices publish to.
+/// A broker of our own where the configuration names none; returns where devices publish to, and what empties our own.
 async fn start_broker(
     stages: &mut Stages,
     config: &mut ValidConfig,
     data_dir: &DataDir,
     rows: &mut Vec<(&'static str, String)>,
-) -> Result<String, Failure> {
+) -> Result<(String, Option<HandOver>), Failure> {
     if config.ingest.brokers.is_empty() {
         let listen = &config.embedded.mqtt_listen;
         let sessions = sessions_of_ingest(&config.ingest);
-        let url =
-            services::start_mqtt(stages, listen, data_dir.path(), &config.ingest, sessions, "--mqtt-port").await?;
-        config.ingest.brokers = vec![ingest::BrokerSettings::new(OWN_BROKER, &url)];
-        rows.push(("MQTT", format!("{url} (embedded)")));
-        return Ok(url);
+        let folder = data_dir.path();
+        let broker = services::start_mqtt(stages, listen, folder, &config.ingest, sessions, "--mqtt-port").await?;
+        config.ingest.brokers = vec![ingest::BrokerSettings::new(OWN_BROKER, &broker.url)];
+        rows.push(("MQTT", format!("{} (embedded)", broker.url)));
+        return Ok((broker.url, Some(broker.hand_over)));
     }
     for broker in &config.ingest.brokers {
         rows.push(("MQTT", format!("{} ({})", broker.url, broker.name)));
     }
-    Ok(config.ingest.brokers[0].url.clone())
+    Ok((config.ingest.brokers[0].url.clone(), None))
 }
 
 /// Ingest connects once everything behind it is up, and devices as soon as there is a port: the broker keeps for ingest

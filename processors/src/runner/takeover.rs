@@ -195,7 +195,10 @@ impl<S: RowSink> Coordinator<S> {
     }
 
     /// The bounds of a partition now; `None` when it is not ours any more, or when shutdown is requested meanwhile.
-    async fn bounds(&mut self, topic_partition: &TopicPartition) -> Result<Option<Range<u64>>, ProcessError> {
+    pub(super) async fn bounds(
+        &mut self,
+        topic_partition: &TopicPartition,
+    ) -> Result<Option<Range<u64>>, ProcessError> {
         loop {
             match self.consumer.bounds(topic_partition).await {
                 Ok(bounds) => return Ok(Some(bounds)),
