@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use platform::config::HostPort;
 
-use crate::{cli::CommonOptions, failure::Failure, output, process::until_signalled, services, stages::Stages};
+use crate::{
+    cli::CommonOptions, data_dir::DATA_DIR_DEFAULT, failure::Failure, output, process::until_signalled, services,
+    stages::Stages,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +49,7 @@ struct ServiceOptions {
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
     /// Folder of its data
-    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
+    #[arg(long, value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     data_dir: PathBuf,
 }
 

@@ -8,8 +8,16 @@ use embedded::mqtt::{HandOver, StandingSession};
 use loadtest::fleet::{FleetOptions, run_fleet};
 
 use crate::{
-    cli::CommonOptions, config::ValidConfig, data_dir::DataDir, endpoints::Endpoints, failure::Failure, limits, output,
-    pipeline, process::Process, services, stages::Stages, startup,
+    cli::CommonOptions,
+    config::ValidConfig,
+    data_dir::{DATA_DIR_DEFAULT, DataDir},
+    endpoints::Endpoints,
+    failure::Failure,
+    limits, output, pipeline,
+    process::Process,
+    services,
+    stages::Stages,
+    startup,
 };
 
 const EXAMPLES: &str = "\
@@ -18,8 +26,9 @@ Examples:
   meridian up --data-dir /var/lib/meridian --config meridian.toml
   meridian up --mqtt-port 0 --clickhouse-port 0 --http-port 0 --metrics-port 0
 
-When everything is ready, the addresses are printed and written to `endpoints.json` in the data folder. Ctrl-C drains what
-was taken in and stops. Ports of services that the configuration names elsewhere have no effect.";
+When everything is ready, the addresses are printed and written to `endpoints.json` in the data folder.
+Ctrl-C takes nothing more, counts everything that was acknowledged, and stops.
+Ports of services that the configuration names elsewhere have no effect.";
 
 /// Name of our own broker in events, metrics and client ids.
 const OWN_BROKER: &str = "embedded";
@@ -35,7 +44,7 @@ pub(crate) struct UpOptions {
     #[arg(long)]
     demo: bool,
     /// Folder of everything that is kept
-    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
+    #[arg(long, value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     data_dir: PathBuf,
     /// Port of the MQTT broker [default: 1883]
     #[arg(long, value_name = "PORT")]
@@ -227,7 +236,7 @@ async fn start_engine(
 fn start_fleet(stages: &mut Stages, mqtt: &str, process: &Process) {
     let (url, clock, health) = (mqtt.to_owned(), process.clock.clone(), process.health.clone());
     stages.add("fleet", limits::FLEET_DRAIN_MAX, |shutdown| async move {
-        // A message that arrives before anybody subscribed is acknowledged and gone.
+        // A broker that is not ours drops what arrives before anybody has subscribed.
         tokio::select! {
             () = startup::until_ready(&health) => {}
             () = shutdown.requested() => return Ok(()),

@@ -31,7 +31,7 @@ impl<S: RowSink> Coordinator<S> {
             }
         }
         for topic_partition in leaving {
-            tracing::info!(partition = %topic_partition, lost = revocation.lost, "a partition leaves");
+            tracing::debug!(partition = %topic_partition, lost = revocation.lost, "a partition leaves");
             self.release(topic_partition).await?;
         }
         // Released on drop, after everything above.
