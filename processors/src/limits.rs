@@ -111,6 +111,14 @@ const _: () = assert!(CHECKPOINTS_KEPT >= 2, "a damaged checkpoint needs one to 
 /// waits for one after the other.
 pub(crate) const FETCHED_TOGETHER: usize = 16;
 
+/// A claimed time this long before receipt counts as far in the past: longer than a device is usually out of reach.
+/// No setting, since it shapes state.
+pub(crate) const CLOCK_FAR_PAST_MS: i64 = 86_400_000;
+
+/// Replayed events of a partition that are remembered, however old: only further replays push them out, so a replay
+/// that is done again months later is still recognised. At most 5 MB.
+pub(crate) const REPLAYS_KEPT: usize = 262_144;
+
 /// Messages that a broker can have sent to one connection without an acknowledgement, and that it may send again: more
 /// than ingest's window, and less than half of the 65,535 packet identifiers, so that one used again is told apart.
 pub(crate) const DELIVERIES_IN_FLIGHT_MAX: u64 = 30_000;

@@ -58,6 +58,7 @@ fn event(reading: Reading<'_>, index: u32) {
             number: 1,
             index,
         },
+        replay: None,
     };
     let event = Event::new(reading, receipt, limits::FUTURE_SKEW_MS_MAX_DEFAULT);
     assert!(event.ts_ms <= RECEIVED_AT_MS + limits::FUTURE_SKEW_MS_MAX_DEFAULT);

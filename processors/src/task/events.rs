@@ -18,13 +18,18 @@ use crate::{
         sequence::{Claim, Verdict},
     },
     device::{DeviceState, Place, table::DeviceTable},
-    limits::FETCHED_TOGETHER,
+    limits::{FETCHED_TOGETHER, REPLAYS_KEPT},
     rollup::{Measurement, Rollups, accumulator::Origin},
     symbols::Symbols,
 };
 
 /// How often idle accumulators are looked for, by the log clock.
 const SWEEP_INTERVAL_MS: i64 = 10_000;
+/// What is remembered of replays: bounded in number only, so the clock stands still.
+const REPLAYS: RecentLimits = RecentLimits {
+    count_max: REPLAYS_KEPT,
+    age_ms: i64::MAX,
+};
 /// Symbols are released when their number has doubled since the last time, and not below this.
 const SYMBOLS_KEPT_MIN: usize = 4_096;
 
@@ -52,6 +57,8 @@ pub(super) struct State {
     pub(super) symbols_release_at: usize,
     pub(super) identities: RecentSet,
     pub(super) deliveries: RecentDeliveries,
+    /// Events of dead letters that were published again.
+    pub(super) replays: RecentSet,
     pub(super) devices: DeviceTable,
     pub(super) rollups: Rollups,
 }
@@ -76,6 +83,7 @@ impl EventsTask {
             symbols_release_at: SYMBOLS_KEPT_MIN,
             identities: RecentSet::default(),
             deliveries: RecentDeliveries::default(),
+            replays: RecentSet::default(),
             devices: DeviceTable::default(),
             rollups: Rollups::new(parameters.rollup.clone(), origin),
         };
@@ -130,6 +138,7 @@ impl EventsTask {
             symbols,
             identities,
             deliveries,
+            replays,
             devices,
             rollups,
             watermark_ms,
@@ -143,9 +152,11 @@ impl EventsTask {
             fingerprinter: &mut self.fingerprinter,
             identities,
             deliveries,
+            replays,
             now: (*log_clock_ms, self.parameters.identities),
         };
         let verdict = match event.seq {
+            _ if memory.was_replayed(record.key, &event) => Verdict::Duplicate,
             Some(seq) => {
                 let claim = memory.claim(record.key, seq, &event);
                 device.sequence.observe(seq, claim)
@@ -208,6 +219,9 @@ impl EventsTask {
         rows.broker.push("");
         rows.topic.push(&*self.topic_partition.topic);
         rows.payload.push(record.value);
+        rows.replay_of.push("");
+        rows.replay_count.push(0);
+        rows.first_received_at_ms.push(record.timestamp_ms);
         rows.partition.push(self.origin.partition);
         rows.offset.push(record.offset);
     }
@@ -300,6 +314,7 @@ struct Memory<'task> {
     fingerprinter: &'task mut Fingerprinter,
     identities: &'task mut RecentSet,
     deliveries: &'task mut RecentDeliveries,
+    replays: &'task mut RecentSet,
     /// The log clock, and how long and how much to remember.
     now: (i64, RecentLimits),
 }
@@ -312,11 +327,20 @@ impl Memory<'_> {
             (None, Some(claimed_ms)) => Claim::At(claimed_ms),
             (None, None) => {
                 let fingerprint = self.fingerprinter.counted(key, seq, event);
-                Claim::None {
-                    known: self.remember(fingerprint),
+                let known = self.remember(fingerprint);
+                match event.replay_of {
+                    None => Claim::None { known },
+                    Some(_) => Claim::Late { known },
                 }
             }
         }
+    }
+
+    /// Was an event of a dead letter counted from an earlier replay? Remembers it.
+    fn was_replayed(&mut self, key: &[u8], event: &Event<'_>) -> bool {
+        let Some(letter) = &event.replay_of else { return false };
+        let fingerprint = self.fingerprinter.replayed(key, letter, event);
+        self.replays.insert(fingerprint, 0, REPLAYS)
     }
 
     /// Was an event without `seq` counted before? Remembers it.
@@ -324,6 +348,10 @@ impl Memory<'_> {
         if let Some(claimed_ts_ms) = event.claimed_ts_ms() {
             let fingerprint = self.fingerprinter.claimed(key, claimed_ts_ms, event);
             return self.remember(fingerprint);
+        }
+        if event.replay_of.is_some() {
+            // Its identity is the letter, which [`Self::was_replayed`] has looked at.
+            return false;
         }
         let Some(mark) = event.delivery else { return false };
         let fingerprints = self.fingerprinter.delivered(key, mark, event);

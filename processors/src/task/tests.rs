@@ -55,6 +55,7 @@ fn batch(first_offset: u64, messages: &[Received]) -> RecordBatch {
             broker: "edge",
             received_at_ms: message.received_at_ms,
             delivery: message.mark,
+            replay: None,
         };
         let reading = payload::decode_json(message.payload.as_bytes())
             .expect("payloads here are good")
@@ -239,6 +240,7 @@ fn dead_letters_become_rows_and_their_redeliveries_do_not() {
         received_at_ms: NOW_MS,
         packet_id: 5,
         redelivered,
+        replay: None,
         payload: b"oops".as_slice().into(),
     };
     let mut builder = RecordBatchBuilder::new(partition(DEAD_LETTERS_TOPIC));
