@@ -57,3 +57,13 @@ const _: () = assert!(
     SETTLED_AFTER.as_millis() * 5 < SETTLE_MAX.as_millis(),
     "there is time to look more than once"
 );
+
+/// Letters that one `dlq replay` looks at: their ids are held in memory.
+pub(crate) const REPLAY_LETTERS_MAX: u64 = 1_000_000;
+
+/// Letters published over one connection, between two writes to the table of replays: enough to hide the latency of
+/// both, and a quarter of a GiB if every one of them is as large as a record can be.
+pub(crate) const REPLAY_PAGE_LETTERS: usize = 256;
+
+/// Different reasons of failure that a replay tells.
+pub(crate) const REPLAY_FAULTS_TOLD: usize = 3;

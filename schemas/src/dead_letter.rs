@@ -114,6 +114,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All stages, in the order of the path.
+    pub const ALL: [Self; 2] = [Self::Ingest, Self::Process];
+
     /// The text in headers and tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -126,9 +129,7 @@ impl Stage {
     /// The stage of that text.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
-        [Self::Ingest, Self::Process]
-            .into_iter()
-            .find(|stage| stage.as_str() == text)
+        Self::ALL.into_iter().find(|stage| stage.as_str() == text)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One file for each command. A command reads its options, starts what it needs, and says what came of it.
 
 pub(crate) mod config;
+pub(crate) mod dlq;
 pub(crate) mod embedded;
 pub(crate) mod ingest;
 pub(crate) mod loadtest;
