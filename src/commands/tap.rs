@@ -14,8 +14,7 @@ use schemas::{Event, record};
 
 use crate::{
     cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, output, pipeline,
-    process::until_signalled,
-    when,
+    process::until_signalled, when,
 };
 
 const EXAMPLES: &str = "\

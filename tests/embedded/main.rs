@@ -10,6 +10,7 @@ mod cars;
 mod command_line;
 mod configuration;
 mod crashes;
+mod dead_letters;
 mod device;
 mod first_start;
 mod kills;

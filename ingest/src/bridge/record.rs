@@ -170,7 +170,11 @@ fn say_cut(record: &mut Record, payload_bytes: usize) {
         if let Some(at) = detail.find(PAYLOAD_CUT_MARK) {
             detail.truncate(at);
         }
-        write!(detail, "{PAYLOAD_CUT_MARK}the first {kept} of {payload_bytes} bytes are kept)").expect("writing to memory");
+        write!(
+            detail,
+            "{PAYLOAD_CUT_MARK}the first {kept} of {payload_bytes} bytes are kept)"
+        )
+        .expect("writing to memory");
     }
 }
 

@@ -118,11 +118,7 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    pub(crate) fn new(
-        settings: &BrokerSettings,
-        client_id: String,
-        requests_max: usize,
-    ) -> Result<Self, SetupError> {
+    pub(crate) fn new(settings: &BrokerSettings, client_id: String, requests_max: usize) -> Result<Self, SetupError> {
         let address = address::BrokerAddress::parse(&settings.url)?;
         let transport = if address.tls {
             tls::transport(&settings.tls)?

@@ -9,7 +9,10 @@ use rumqttc::v5::{
     AsyncClient, Event, EventLoop, Incoming, MqttOptions,
     mqttbytes::{
         QoS,
-        v5::{ConnectProperties, Filter as WireFilter, Publish as WirePublish, PublishProperties, RetainForwardRule, SubscribeReasonCode},
+        v5::{
+            ConnectProperties, Filter as WireFilter, Publish as WirePublish, PublishProperties, RetainForwardRule,
+            SubscribeReasonCode,
+        },
     },
 };
 

@@ -193,7 +193,11 @@ mod tests {
         let late = Claim::Late { known: false };
         assert_eq!(window.observe(3, late), Verdict::New);
         assert_eq!(window.observe(3, late), Verdict::Duplicate);
-        assert_eq!(window.observe(4, late), Verdict::Duplicate, "the device sent it well in the end");
+        assert_eq!(
+            window.observe(4, late),
+            Verdict::Duplicate,
+            "the device sent it well in the end"
+        );
         assert_eq!(window.observe(500, untimed), Verdict::New, "the run goes on");
     }
 

@@ -47,9 +47,8 @@ impl Letter {
         bind: impl Fn(clickhouse::query::Query) -> clickhouse::query::Query,
         limit: u64,
     ) -> Result<Vec<Self>, Failure> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM {TABLES} WHERE {CONDITION} ORDER BY received_at_ms DESC, id LIMIT {limit}"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM {TABLES} WHERE {CONDITION} ORDER BY received_at_ms DESC, id LIMIT {limit}");
         store.rows(bind(store.query(&sql))).await
     }
 

@@ -123,7 +123,10 @@ pub(super) async fn run(options: &ReplayOptions, common: &CommonOptions) -> Resu
     let config = common.load()?;
     let store = Store::open(&config, &options.access.data_dir)?;
     let candidates = candidates(options, &store, &config).await?;
-    let brokers = Destinations { options, config: &config };
+    let brokers = Destinations {
+        options,
+        config: &config,
+    };
     let mut tally = Tally::default();
     let mut chosen: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut left = options.limit;
@@ -174,7 +177,10 @@ async fn candidates(options: &ReplayOptions, store: &Store, config: &ValidConfig
          FROM {TABLES} WHERE {CONDITION}) ORDER BY first_ms, first_id, replay_count DESC LIMIT {}",
         limits::REPLAY_LETTERS_MAX
     );
-    let query = options.filter.bind(store.query(&sql), config).param("cut", PAYLOAD_CUT_MARK);
+    let query = options
+        .filter
+        .bind(store.query(&sql), config)
+        .param("cut", PAYLOAD_CUT_MARK);
     let mut all: Vec<Candidate> = store.rows(query).await?;
     if options.again {
         all.dedup_by(|later, kept| later.first_id == kept.first_id);
@@ -242,12 +248,7 @@ impl Destinations<'_> {
 }
 
 /// Publishes some letters, and remembers it before and after.
-async fn replay_page(
-    store: &Store,
-    broker: &BrokerSettings,
-    ids: &[String],
-    tally: &mut Tally,
-) -> Result<(), Failure> {
+async fn replay_page(store: &Store, broker: &BrokerSettings, ids: &[String], tally: &mut Tally) -> Result<(), Failure> {
     let sql = "SELECT id, topic, hex(payload) AS payload_hex, replay_count, \
         toUnixTimestamp64Milli(first_received_at) AS first_received_at_ms, if(replay_of = '', id, replay_of) AS first_id \
         FROM dead_letters WHERE id IN {ids:Array(String)} ORDER BY first_received_at_ms, first_id";
@@ -257,7 +258,10 @@ async fn replay_page(
     for original in originals {
         let count = original.replay_count.saturating_add(1);
         let replay = Replay::new(&original.first_id, count, original.first_received_at_ms).ok_or_else(|| {
-            Failure::runtime(format!("letter `{}` has an id or a time that cannot be replayed", original.id))
+            Failure::runtime(format!(
+                "letter `{}` has an id or a time that cannot be replayed",
+                original.id
+            ))
         })?;
         let replay = replay.into_owned();
         let (id, first_id) = (original.id, original.first_id);
@@ -308,7 +312,10 @@ impl Fate {
             Self::Acknowledged => ("acknowledged", "replayed and acknowledged"),
             Self::Failed => ("failed", "not acknowledged"),
             Self::ReplayedBefore => ("replayed_before", "left out: replayed before (`--again` takes them in)"),
-            Self::IsReplay => ("is_replay", "left out: a replay that was refused again (`--again` takes them in)"),
+            Self::IsReplay => (
+                "is_replay",
+                "left out: a replay that was refused again (`--again` takes them in)",
+            ),
             Self::Uncertain => (
                 "uncertain",
                 "left out: an earlier replay over MQTT 3.1.1 was cut short, and may have been counted (`--again`)",

@@ -70,7 +70,10 @@ fn describe(letter: &Letter, payload: &[u8]) -> String {
         ("detail", output::printable(&letter.detail)),
         ("broker", output::printable(&letter.broker)),
         ("topic", output::printable(&letter.topic)),
-        ("log", format!("partition {} offset {}", letter.partition, letter.offset)),
+        (
+            "log",
+            format!("partition {} offset {}", letter.partition, letter.offset),
+        ),
         ("state", letter.state().to_owned()),
     ];
     if letter.replayed_at_ms != 0 {
