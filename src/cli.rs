@@ -9,7 +9,7 @@ use platform::{
 };
 
 use crate::{
-    commands::{config, dlq, embedded, ingest, loadtest, migrate, process, serve, tap, up, validate},
+    commands::{config, dlq, embedded, ingest, loadtest, migrate, process, serve, tap, trace, up, validate},
     config::{ValidConfig, loader, read},
     failure::Failure,
 };
@@ -65,6 +65,7 @@ enum Command {
     Config(config::ConfigOptions),
     Dlq(dlq::DlqOptions),
     Tap(tap::TapOptions),
+    Trace(trace::TraceOptions),
     Loadtest(loadtest::LoadtestOptions),
 }
 
@@ -110,6 +111,7 @@ impl Command {
             Self::Config(options) => config::run(&options, common),
             Self::Dlq(options) => dlq::run(&options, common).await,
             Self::Tap(options) => tap::run(&options, common).await,
+            Self::Trace(options) => trace::run(&options, common).await,
             Self::Loadtest(options) => loadtest::run(options, common).await,
         }
     }

@@ -67,3 +67,6 @@ pub(crate) const REPLAY_PAGE_LETTERS: usize = 256;
 
 /// Different reasons of failure that a replay tells.
 pub(crate) const REPLAY_FAULTS_TOLD: usize = 3;
+
+/// Rollup cells that `trace` asks for in one statement: some 100 KB of text, below the server's bound on a query.
+pub(crate) const TRACE_CELLS_AT_ONCE: usize = 1_000;

@@ -9,5 +9,6 @@ pub(crate) mod migrate;
 pub(crate) mod process;
 pub(crate) mod serve;
 pub(crate) mod tap;
+pub(crate) mod trace;
 pub(crate) mod up;
 pub(crate) mod validate;

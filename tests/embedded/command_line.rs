@@ -19,6 +19,7 @@ const COMMANDS: &[&[&str]] = &[
     &["dlq", "show"],
     &["dlq", "replay"],
     &["tap"],
+    &["trace"],
     &["loadtest"],
     &["loadtest", "fleet"],
     &["loadtest", "replay"],

@@ -7,6 +7,7 @@
 
 mod bad_messages;
 mod cars;
+mod clocks;
 mod command_line;
 mod configuration;
 mod crashes;
@@ -20,3 +21,4 @@ mod messages;
 mod replay;
 mod roles;
 mod store;
+mod trace;

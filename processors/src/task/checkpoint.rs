@@ -183,3 +183,29 @@ fn check_place(expected: &TopicPartition, found: &str) -> Result<(), RestoreErro
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use eventlog::PartitionId;
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_of_the_first_version_is_still_read() {
+        let topic_partition = TopicPartition {
+            topic: Arc::from(schemas::record::EVENTS_TOPIC),
+            partition: PartitionId(2),
+        };
+        let mut task = Task::new(topic_partition.clone(), 42, 1, &Parameters::default());
+        let written = task.checkpoint();
+        let Wire::EventsV2(events, _) = postcard::from_bytes(&written).unwrap() else {
+            panic!("the newest version is written");
+        };
+        let first = encode(&Wire::EventsV1(events));
+        let mut restored = restore(topic_partition, &first).unwrap();
+        assert_eq!(restored.next_offset(), 42);
+        assert_eq!(restored.checkpoint(), written);
+    }
+}

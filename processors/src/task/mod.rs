@@ -7,6 +7,10 @@ mod events;
 mod parameters;
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
+mod replay_tests;
+#[cfg(test)]
 mod tests;
 
 use eventlog::{RecordBatch, TopicPartition};
