@@ -96,6 +96,12 @@ impl DeviceState {
         }
     }
 
+    /// The time of its newest event, as far as its clock is believed. None before its first event.
+    #[must_use]
+    pub fn believed_ms(&self) -> Option<i64> {
+        (self.ts_ms != i64::MIN).then(|| self.ts_ms.min(self.received_at_ms))
+    }
+
     /// The symbol of a metric of this device. `hint` is where it probably stands in the list.
     pub fn metric_symbol(&mut self, hint: usize, tenant: &str, metric: &str, symbols: &mut Symbols) -> (usize, Symbol) {
         let is_it = |last: &LastMetric| symbols.names(last.symbol).1 == metric;

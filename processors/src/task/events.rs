@@ -18,7 +18,8 @@ use crate::{
         sequence::{Claim, Verdict},
     },
     device::{DeviceState, Place, table::DeviceTable},
-    limits::{FETCHED_TOGETHER, REPLAYS_KEPT},
+    limits::{FETCHED_TOGETHER, REPLAYS_KEPT, TENANTS_PER_FLUSH_MAX},
+    metrics::freshness::{OTHER_TENANTS, TenantWatermarks},
     rollup::{Measurement, Rollups, accumulator::Origin},
     symbols::Symbols,
 };
@@ -44,6 +45,8 @@ pub struct EventsTask {
     pending: Rows,
     stats: TaskStats,
     fingerprinter: Fingerprinter,
+    /// Of what was collected last. No state: for metrics only.
+    tenants: TenantWatermarks,
 }
 
 /// All that a checkpoint holds.
@@ -105,6 +108,7 @@ impl EventsTask {
             pending: Rows::default(),
             stats: TaskStats::default(),
             fingerprinter: Fingerprinter::default(),
+            tenants: TenantWatermarks::new(),
         }
     }
 
@@ -260,7 +264,18 @@ impl EventsTask {
             Due::All => u32::MAX,
         };
         rollups.collect(mask, symbols, &mut rows.rollups);
-        devices.drain_dirty(|key, state| state.write(key, symbols, self.origin, &mut rows.devices));
+        let (tenants, lateness_ms) = (&mut self.tenants, self.parameters.allowed_lateness_ms);
+        devices.drain_dirty(|key, state| {
+            state.write(key, symbols, self.origin, &mut rows.devices);
+            if let Some(believed_ms) = state.believed_ms() {
+                note_tenant(tenants, key, believed_ms.saturating_sub(lateness_ms));
+            }
+        });
+    }
+
+    /// The newest times of tenants among what was collected since this was last asked.
+    pub(super) fn take_tenant_watermarks(&mut self) -> TenantWatermarks {
+        std::mem::take(&mut self.tenants)
     }
 
     pub(super) fn has_pending(&self) -> bool {
@@ -293,6 +308,21 @@ impl EventsTask {
             ..self.stats
         }
     }
+}
+
+/// Keeps the newest time of the tenant of a key.
+fn note_tenant(tenants: &mut TenantWatermarks, key: &str, watermark_ms: i64) {
+    let tenant = key.split_once('/').map_or(key, |(tenant, _)| tenant);
+    if let Some(known) = tenants.get_mut(tenant) {
+        *known = watermark_ms.max(*known);
+        return;
+    }
+    let label = match tenants.len() < TENANTS_PER_FLUSH_MAX {
+        true => tenant,
+        false => OTHER_TENANTS,
+    };
+    let known = tenants.entry(label.to_owned()).or_insert(watermark_ms);
+    *known = watermark_ms.max(*known);
 }
 
 /// The record's key as text, if it is that of the event: it decides the partition, so it must not lie.

@@ -16,6 +16,8 @@ mod tests;
 use eventlog::{RecordBatch, TopicPartition};
 use schemas::{record::DEAD_LETTERS_TOPIC, rows::Rows};
 
+use crate::metrics::freshness::TenantWatermarks;
+
 pub use self::{checkpoint::RestoreError, dead_letters::DeadLettersTask, events::EventsTask, parameters::Parameters};
 
 /// The task of a partition, by its topic.
@@ -110,6 +112,14 @@ impl Task {
         match self {
             Self::Events(task) => task.collect(due, rows),
             Self::DeadLetters(task) => task.collect(rows),
+        }
+    }
+
+    /// The newest times of tenants among what was collected since this was last asked, for metrics.
+    pub(crate) fn take_tenant_watermarks(&mut self) -> TenantWatermarks {
+        match self {
+            Self::Events(task) => task.take_tenant_watermarks(),
+            Self::DeadLetters(_) => TenantWatermarks::new(),
         }
     }
 
