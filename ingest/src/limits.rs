@@ -116,7 +116,7 @@ pub const DRAIN_MAX_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for the last acknowledgements to leave and the connection to close.
 pub const DISCONNECT_MAX: Duration = Duration::from_secs(2);
 
-/// Replayed letters without an acknowledgement on one connection: the least that a broker may grant by default is more,
+/// Replayed letters without an acknowledgement on one connection: brokers grant more than that by default,
 /// and a replay is in no hurry.
 pub const REPLAY_INFLIGHT: u16 = 64;
 

@@ -45,11 +45,13 @@ pub enum Reason {
     InvalidRecord,
     /// The log refuses the record for good.
     RecordRefused,
+    /// ClickHouse refuses the row, and takes its neighbours.
+    RowRefused,
 }
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidTopic,
         Self::PayloadTooLarge,
         Self::InvalidJson,
@@ -69,6 +71,7 @@ impl Reason {
         Self::InvalidMetricValue,
         Self::InvalidRecord,
         Self::RecordRefused,
+        Self::RowRefused,
     ];
 
     /// The text in headers, tables and metrics.
@@ -94,6 +97,7 @@ impl Reason {
             Self::InvalidMetricValue => "invalid_metric_value",
             Self::InvalidRecord => "invalid_record",
             Self::RecordRefused => "record_refused",
+            Self::RowRefused => "row_refused",
         }
     }
 
@@ -111,11 +115,13 @@ pub enum Stage {
     Ingest,
     /// After the log.
     Process,
+    /// At the table.
+    Insert,
 }
 
 impl Stage {
     /// All stages, in the order of the path.
-    pub const ALL: [Self; 2] = [Self::Ingest, Self::Process];
+    pub const ALL: [Self; 3] = [Self::Ingest, Self::Process, Self::Insert];
 
     /// The text in headers and tables.
     #[must_use]
@@ -123,6 +129,7 @@ impl Stage {
         match self {
             Self::Ingest => "ingest",
             Self::Process => "process",
+            Self::Insert => "insert",
         }
     }
 

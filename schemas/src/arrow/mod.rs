@@ -4,6 +4,7 @@
 //! copied. Texts travel as bytes, since that is what ClickHouse's `String` holds: no text is checked or refused here.
 
 mod batch;
+mod row;
 
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use arrow::{
     ipc::writer::StreamWriter,
 };
 use bytes::Bytes;
+
+pub use row::row_to_json;
 
 pub use batch::{dead_letter_batch, device_batch, measurement_batch, rollup_batch};
 
