@@ -277,3 +277,39 @@ async fn a_broker_that_is_away_is_a_failure_and_nothing_is_taken_as_replayed() {
     assert!(errors(&output).contains("`nobody`") && output.status.code() == Some(1));
     bench.up.stop();
 }
+
+#[tokio::test]
+async fn a_replay_that_is_killed_again_and_again_counts_every_event_once() {
+    const LETTERS: u64 = 2_000;
+    let mut bench = Bench::start();
+    let messages =
+        (0..LETTERS).map(|number| Publish::new(&format!("telemetry/acme/{}", number % 9), long(r#"{"v":1}"#)));
+    publish(&bench.up.mqtt(), Version::V5, messages.collect()).await;
+    bench
+        .up
+        .store()
+        .wait_for("SELECT count() FROM dead_letters", LETTERS)
+        .await;
+    bench.restart_with(WIDE);
+    let data_dir = bench.up.data_dir();
+    let arguments = ["dlq", "replay", "--data-dir", data_dir.to_str().unwrap()];
+    let mut killed_count = 0;
+    for patience_ms in [150, 250, 350, 450, 550] {
+        let mut replay = command(&arguments, &data_dir)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(patience_ms)).await;
+        killed_count += u64::from(replay.try_wait().unwrap().is_none());
+        replay.kill().unwrap();
+        replay.wait().unwrap();
+    }
+    assert!(killed_count > 0, "the first one is killed before it is through");
+    bench.replay(&[]);
+    assert_eq!(bench.replay(&[]), serde_json::json!({"replayed_before": LETTERS}));
+    let all = "SELECT count() FROM measurements WHERE tenant = 'acme'";
+    bench.up.store().wait_for(all, 2 * LETTERS).await;
+    bench.settle(1).await;
+    assert_eq!(bench.stored().await, 2 * LETTERS);
+    bench.up.stop();
+}
