@@ -5,8 +5,10 @@ use serde::Deserialize;
 
 use crate::{
     device::{Publish, Version, publish},
+    life::get,
     meridian::Up,
     messages::now_ms,
+    store::STORED_MAX,
 };
 
 #[derive(Debug, Row, Deserialize)]
@@ -66,5 +68,23 @@ async fn bad_clocks_are_listed_with_how_bad_they_are() {
         assert!((clock.skew_ms - skew_ms).abs() < 60_000, "{clock:?}");
         assert!((0..120_000).contains(&clock.age_ms), "{clock:?}");
     }
+    // A second later the gauges are there: neither clock has moved them.
+    let metrics = up.endpoint("metrics");
+    let gauge = |name: &str| {
+        let (_, page) = get(&metrics);
+        let line = format!("meridian_process_{name}{{tenant=\"acme\"}} ");
+        let found = page
+            .lines()
+            .find_map(|found| found.strip_prefix(&line)?.parse::<f64>().ok());
+        found.unwrap_or(0.0)
+    };
+    up.daemon
+        .wait_until("the age of the watermark", STORED_MAX, || {
+            gauge("tenant_freshness_seconds") > 0.0
+        })
+        .unwrap();
+    let (age, watermark) = (gauge("tenant_freshness_seconds"), gauge("tenant_watermark_seconds"));
+    assert!((0.0..120.0).contains(&age), "{age}");
+    assert!((watermark - now_ms as f64 / 1_000.0).abs() < 120.0, "{watermark}");
     up.stop();
 }
