@@ -179,9 +179,10 @@ async fn letters_are_filtered_counted_and_shown_with_their_bytes() {
         Publish::new("telemetry/acme/b", b"\xff\x00binary".to_vec()),
         Publish::new("telemetry/other/c", r#"{"note":"no data"}"#),
         Publish::new("telemetry/acme", r#"{"v":1}"#),
+        Publish::new("telemetry/a-c.m/d", "{"),
     ];
     publish(&up.mqtt(), Version::V5, messages).await;
-    up.store().wait_for("SELECT count() FROM dead_letters", 4).await;
+    up.store().wait_for("SELECT count() FROM dead_letters", 5).await;
     let data_dir = up.data_dir();
     let dlq = |arguments: &[&str]| {
         let all = [&["dlq"], arguments, &["--data-dir", data_dir.to_str().unwrap()]].concat();
@@ -193,15 +194,19 @@ async fn letters_are_filtered_counted_and_shown_with_their_bytes() {
             .count()
     };
     for (arguments, expected) in [
-        (&[][..], 4),
+        (&[][..], 5),
         (&["--tenant", "acme"], 2),
         (&["--tenant", "ac"], 0),
+        (&["--tenant", "a-c.m"], 1),
+        (&["--tenant", "a-c_m"], 0),
+        (&["--topic", "telemetry/a-c.m/+"], 1),
+        (&["--topic", "telemetry/a-c+m/+"], 0),
         (&["--topic", "telemetry/+/c"], 1),
         (&["--topic", "telemetry/acme/#"], 3),
-        (&["--reason", "invalid_json"], 2),
+        (&["--reason", "invalid_json"], 3),
         (&["--stage", "process"], 0),
-        (&["--broker", "embedded"], 4),
-        (&["--since", "1h"], 4),
+        (&["--broker", "embedded"], 5),
+        (&["--since", "1h"], 5),
         (&["--until", "1h"], 0),
         (&["--limit", "3"], 3),
         (&["--count"], 3),

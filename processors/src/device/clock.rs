@@ -19,7 +19,7 @@ pub struct ClockQuality {
     step_ms: i64,
     /// Claims too far ahead to be believed.
     pub future_count: u64,
-    /// Claims more than [`CLOCK_FAR_PAST_MS`] before receipt.
+    /// Claims more than `CLOCK_FAR_PAST_MS` (a day) before receipt.
     pub past_count: u64,
     /// Receipt of the last claim, Unix milliseconds.
     pub seen_at_ms: i64,

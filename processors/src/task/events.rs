@@ -9,16 +9,11 @@ use schemas::{
     rows::{COORDINATE_UNKNOWN_E7, MeasurementRows, Rows},
 };
 
-use super::{Due, Parameters, TaskStats};
+use super::{Due, Parameters, TaskStats, memory::Memory};
 use crate::{
-    dedupe::{
-        delivery::{Receiving, RecentDeliveries},
-        fingerprint::Fingerprinter,
-        recent::{RecentLimits, RecentSet},
-        sequence::{Claim, Verdict},
-    },
+    dedupe::{delivery::RecentDeliveries, fingerprint::Fingerprinter, recent::RecentSet, sequence::Verdict},
     device::{DeviceState, Place, table::DeviceTable},
-    limits::{FETCHED_TOGETHER, REPLAYS_KEPT, TENANTS_PER_FLUSH_MAX},
+    limits::{FETCHED_TOGETHER, TENANTS_PER_FLUSH_MAX},
     metrics::freshness::{OTHER_TENANTS, TenantWatermarks},
     rollup::{Measurement, Rollups, accumulator::Origin},
     symbols::Symbols,
@@ -26,11 +21,6 @@ use crate::{
 
 /// How often idle accumulators are looked for, by the log clock.
 const SWEEP_INTERVAL_MS: i64 = 10_000;
-/// What is remembered of replays: bounded in number only, so the clock stands still.
-const REPLAYS: RecentLimits = RecentLimits {
-    count_max: REPLAYS_KEPT,
-    age_ms: i64::MAX,
-};
 /// Symbols are released when their number has doubled since the last time, and not below this.
 const SYMBOLS_KEPT_MIN: usize = 4_096;
 
@@ -336,69 +326,6 @@ fn check_key<'record>(key: &'record [u8], event: &Event<'_>) -> Result<&'record 
             let detail = format!("the key is not `{}/{}`", event.tenant, event.device);
             Err(Rejection::new(Reason::InvalidRecord, detail))
         }
-    }
-}
-
-/// What is remembered of events beside their counts.
-struct Memory<'task> {
-    fingerprinter: &'task mut Fingerprinter,
-    identities: &'task mut RecentSet,
-    deliveries: &'task mut RecentDeliveries,
-    replays: &'task mut RecentSet,
-    /// The log clock, and how long and how much to remember.
-    now: (i64, RecentLimits),
-}
-
-impl Memory<'_> {
-    /// What an event has beside its count.
-    fn claim(&mut self, key: &[u8], seq: u64, event: &Event<'_>) -> Claim {
-        match (event.device_ts_ms, event.claimed_ts_ms()) {
-            (Some(disbelieved_ms), _) => Claim::Disbelieved(disbelieved_ms),
-            (None, Some(claimed_ms)) => Claim::At(claimed_ms),
-            (None, None) => {
-                let fingerprint = self.fingerprinter.counted(key, seq, event);
-                let known = self.remember(fingerprint);
-                match event.replay_of {
-                    None => Claim::None { known },
-                    Some(_) => Claim::Late { known },
-                }
-            }
-        }
-    }
-
-    /// Was an event of a dead letter counted from an earlier replay? Remembers it.
-    fn was_replayed(&mut self, key: &[u8], event: &Event<'_>) -> bool {
-        let Some(letter) = &event.replay_of else { return false };
-        let fingerprint = self.fingerprinter.replayed(key, letter, event);
-        self.replays.insert(fingerprint, 0, REPLAYS)
-    }
-
-    /// Was an event without `seq` counted before? Remembers it.
-    fn has_seen(&mut self, key: &[u8], event: &Event<'_>) -> bool {
-        if let Some(claimed_ts_ms) = event.claimed_ts_ms() {
-            let fingerprint = self.fingerprinter.claimed(key, claimed_ts_ms, event);
-            return self.remember(fingerprint);
-        }
-        if event.replay_of.is_some() {
-            // Its identity is the letter, which [`Self::was_replayed`] has looked at.
-            return false;
-        }
-        let Some(mark) = event.delivery else { return false };
-        let fingerprints = self.fingerprinter.delivered(key, mark, event);
-        if self.remember(fingerprints.record) {
-            return true;
-        }
-        let receiving = Receiving {
-            run: mark.run,
-            number: mark.number,
-        };
-        self.deliveries
-            .observe(fingerprints.delivery, receiving, mark.redelivered, self.now)
-    }
-
-    fn remember(&mut self, fingerprint: u64) -> bool {
-        let (log_clock_ms, limits) = self.now;
-        self.identities.insert(fingerprint, log_clock_ms, limits)
     }
 }
 

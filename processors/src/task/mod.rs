@@ -4,6 +4,7 @@
 pub mod checkpoint;
 mod dead_letters;
 mod events;
+mod memory;
 mod parameters;
 
 #[cfg(test)]
