@@ -20,11 +20,8 @@ Examples:
   meridian validate --config meridian.toml    all faults of a configuration at once
   meridian ingest --config meridian.toml      one role, for a deployment over several machines
 
-Every key of the configuration can be set by the environment: MERIDIAN__KAFKA__BROKERS is `[kafka] brokers`.
-MERIDIAN_LOG sets what is logged, as in `info,ingest=debug`.";
-
-/// The embedded broker tells of every connection and subscription.
-const LOG_FILTER_DEFAULT: &str = "info";
+Every key of the configuration can be set by the environment:
+MERIDIAN__KAFKA__BROKERS is `[kafka] brokers`. MERIDIAN_LOG sets what is logged, as in `info,ingest=debug`.";
 
 /// Telemetry from MQTT fleets to exact, live geospatial rollups.
 #[derive(Debug, Parser)]
@@ -81,9 +78,8 @@ impl CommandLine {
     /// Why it did not succeed.
     pub(crate) fn run(self) -> Result<(), Failure> {
         let variable = std::env::var(telemetry::LOG_FILTER_VARIABLE).ok();
-        let given = variable.as_deref().filter(|text| !text.trim().is_empty());
-        let filter = telemetry::log_filter(None, given.or(Some(LOG_FILTER_DEFAULT)));
-        telemetry::init_logging(self.log_format(), &filter).map_err(Failure::usage)?;
+        let filter = telemetry::log_filter(variable.as_deref());
+        telemetry::init_logging(self.log_format(), filter).map_err(Failure::usage)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -8,6 +8,9 @@ use std::{
 
 use crate::{endpoints, failure::Failure};
 
+/// Where everything is kept when nobody says where.
+pub(crate) const DATA_DIR_DEFAULT: &str = "./meridian-data";
+
 /// Held by the process that owns the folder; the kernel lets go of it when the process ends, however it ends.
 const LOCK_FILE: &str = "meridian.lock";
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use platform::{atomic_file::PublishedFile, config::HostPort};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::{data_dir::DATA_DIR_DEFAULT, failure::Failure};
 
 /// Name of the file in the data folder. It is there exactly while everything is ready.
 pub(crate) const FILE: &str = "endpoints.json";
@@ -26,9 +26,22 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    /// What the file in a data folder says, if one is there.
-    pub(crate) fn read(data_dir: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(data_dir.join(FILE)).ok()?).ok()
+    /// The `meridian up` on a data folder, or on the default one where none is asked for; none may run there.
+    ///
+    /// # Errors
+    /// When a folder is asked for and nothing is ready on it.
+    pub(crate) fn find(data_dir: Option<&Path>) -> Result<Option<Self>, Failure> {
+        let file = data_dir.unwrap_or(Path::new(DATA_DIR_DEFAULT)).join(FILE);
+        let read = std::fs::read(&file).map_err(|error| error.to_string());
+        let found = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+        match (found, data_dir) {
+            (Ok(endpoints), _) => Ok(Some(endpoints)),
+            (Err(_), None) => Ok(None),
+            (Err(error), Some(_)) => Err(Failure::usage(format!(
+                "no `meridian up` is ready on the folder of `--data-dir`: `{}`: {error}",
+                file.display()
+            ))),
+        }
     }
 
     /// Publishes the file, to be removed when the value is dropped.

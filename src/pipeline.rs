@@ -5,6 +5,7 @@
 use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use clickhouse::{Client, error::Error as ClientError};
+use embedded::mqtt::HandOver;
 use eventlog::{Log, LogConfig, LogError};
 use ingest::{IngestSettings, Ledger, Services};
 use platform::{health::Need, shutdown::Shutdown};
@@ -14,6 +15,8 @@ use processors::{
     pipeline as processing,
     sink::ClickHouseSink,
 };
+
+use tokio::time::timeout;
 
 use crate::{
     config::{ClickHouseSettings, LogSettings, ValidConfig},
@@ -123,38 +126,39 @@ fn is_absence(error: &MigrateError) -> bool {
     }
 }
 
-/// Starts the role that reads the brokers into the log. A broker of our own ends with this process and takes along what
-/// it has not handed over, so with one, stopping first waits until nothing more arrives.
+/// Starts the role that reads the brokers into the log. A broker of our own ends with this process, so stopping first
+/// takes over all that it has acknowledged.
 pub(crate) fn start_ingest(
     stages: &mut Stages,
     settings: IngestSettings,
     log: Log,
-    has_own_broker: bool,
+    own_broker: Option<HandOver>,
     process: &Process,
 ) {
-    let settle_max = if has_own_broker {
-        limits::SETTLE_MAX
-    } else {
-        Duration::ZERO
+    let hand_over_max = match own_broker {
+        Some(_) => limits::HAND_OVER_MAX,
+        None => Duration::ZERO,
     };
-    let deadline = settle_max + settings.drain_max + ingest::limits::DISCONNECT_MAX + limits::DRAIN_MARGIN;
+    let deadline = hand_over_max + settings.drain_max + ingest::limits::DISCONNECT_MAX + limits::DRAIN_MARGIN;
     let (clock, health) = (process.clock.clone(), process.health.clone());
     let started = health.component("ingest", Need::Required);
     stages.add("ingest", deadline, |shutdown| async move {
         let (trigger, intake_shutdown) = Shutdown::new();
-        let ledger = Ledger::default();
         let services = Services {
             clock,
             shutdown: intake_shutdown,
             health,
-            ledger: ledger.clone(),
+            ledger: Ledger::default(),
         };
         let stop = async {
             // The role has run up to its first wait: its own components, one for each connection, are in place.
             started.ready();
             shutdown.requested().await;
-            // In time or not: what is left is the broker's to lose.
-            let _ = tokio::time::timeout(settle_max, settled(&ledger)).await;
+            if let Some(broker) = own_broker
+                && timeout(hand_over_max, broker.complete()).await.is_err()
+            {
+                tracing::warn!("stopping before the broker was emptied: the rest is in its store, for the next start");
+            }
             trigger.request();
             std::future::pending::<()>().await;
         };
@@ -165,20 +169,6 @@ pub(crate) fn start_ingest(
         };
         outcome.map_err(|error| role_failure("ingest", &error))
     });
-}
-
-/// Returns when no message has arrived for a moment.
-async fn settled(ledger: &Ledger) {
-    let received = || ledger.snapshot().values().map(|totals| totals.received).sum::<u64>();
-    let mut before = received();
-    loop {
-        tokio::time::sleep(limits::SETTLED_AFTER).await;
-        let now = received();
-        if now == before {
-            return;
-        }
-        before = now;
-    }
 }
 
 /// Starts the role that makes rows of the log.
@@ -198,10 +188,15 @@ pub(crate) fn start_process(
         .consumer(processing::subscription(config.log.group()))
         .map_err(Failure::usage)?;
     let sink = ClickHouseSink::new(config.clickhouse.sink(clickhouse_url));
-    let (settings, health) = (config.process.clone(), process.health.clone());
+    let (mut settings, health) = (config.process.clone(), process.health.clone());
+    // Nobody else reads a log of our own.
+    settings.reads_to_end = config.log.kafka.is_none();
     // The role takes this component over; it is there from now on so that nobody counts as ready without it.
     let _starting = health.component(processing::HEALTH_COMPONENT, Need::Required);
-    let deadline = processors::limits::SHUTDOWN_DRAIN_MAX + processors::limits::CLOSE_MAX + limits::DRAIN_MARGIN;
+    let deadline = processors::limits::READ_TO_END_MAX
+        + processors::limits::SHUTDOWN_DRAIN_MAX
+        + processors::limits::CLOSE_MAX
+        + limits::DRAIN_MARGIN;
     stages.add("process", deadline, |shutdown| async move {
         processing::run(settings, consumer, sink, checkpoints, shutdown, &health)
             .await

@@ -8,7 +8,7 @@ use dashboards::Site;
 use embedded::{
     EmbeddedError,
     clickhouse::{ClickHouseConfig, ClickHouseServer},
-    mqtt::{MqttBroker, MqttConfig, StandingSession},
+    mqtt::{HandOver, MqttBroker, MqttConfig, StandingSession},
 };
 use eventlog::Log;
 use ingest::IngestSettings;
@@ -26,8 +26,15 @@ use crate::{
     startup::port_failure,
 };
 
-/// Starts the MQTT broker on its folder below `data_dir`, with sessions for clients that are still to come; returns its
-/// URL.
+/// A running MQTT broker.
+pub(crate) struct Broker {
+    /// Where clients reach it.
+    pub(crate) url: String,
+    /// Empties it into its standing sessions.
+    pub(crate) hand_over: HandOver,
+}
+
+/// Starts the MQTT broker on its folder below `data_dir`, with sessions for clients that are still to come.
 ///
 /// # Errors
 /// When the port is taken, or the folder cannot be used.
@@ -38,7 +45,7 @@ pub(crate) async fn start_mqtt(
     ingest: &IngestSettings,
     sessions: Vec<StandingSession>,
     option: &str,
-) -> Result<String, Failure> {
+) -> Result<Broker, Failure> {
     let mut config = MqttConfig::new(resolve(listen).await?, data_dir);
     config.sessions = sessions;
     // What ingest refuses has to reach it: only then is it a dead letter.
@@ -48,13 +55,16 @@ pub(crate) async fn start_mqtt(
     let broker = MqttBroker::start(config)
         .await
         .map_err(|error| service_failure(error, option))?;
-    let url = format!("mqtt://{}", crate::endpoints::reachable(broker.address()));
+    let started = Broker {
+        url: format!("mqtt://{}", crate::endpoints::reachable(broker.address())),
+        hand_over: broker.hand_over(),
+    };
     stages.add("MQTT broker", limits::BROKER_DRAIN_MAX, |shutdown| async move {
         shutdown.requested().await;
         broker.stop().await;
         Ok(())
     });
-    Ok(url)
+    Ok(started)
 }
 
 /// A running ClickHouse engine.

@@ -18,16 +18,16 @@ impl Store {
     ///
     /// # Errors
     /// When neither the configuration nor the data folder names a server.
-    pub(crate) fn open(config: &ValidConfig, data_dir: &Path) -> Result<Self, Failure> {
-        let configured = config.clickhouse.url.as_ref().map(|url| url.expose().to_owned());
-        let running = || Endpoints::read(data_dir).map(|endpoints| endpoints.clickhouse);
-        let url = configured.or_else(running).ok_or_else(|| {
-            Failure::runtime(format!(
-                "no `meridian up` runs on `{}`: start it, name its folder with `--data-dir`, or give a configuration with \
-                 `[clickhouse] url`",
-                data_dir.display()
-            ))
-        })?;
+    pub(crate) fn open(config: &ValidConfig, data_dir: Option<&Path>) -> Result<Self, Failure> {
+        let url = match &config.clickhouse.url {
+            Some(url) => url.expose().to_owned(),
+            None => Endpoints::find(data_dir)?.map(|endpoints| endpoints.clickhouse).ok_or_else(|| {
+                Failure::runtime(
+                    "no `meridian up` runs on `./meridian-data`: start it, name its folder with `--data-dir`, or give a \
+                     configuration with `[clickhouse] url`",
+                )
+            })?,
+        };
         // What was written a moment ago must be there for the next question.
         let client = config.clickhouse.client(&url).with_setting("async_insert", "0");
         Ok(Self { client, url })

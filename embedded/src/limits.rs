@@ -198,6 +198,9 @@ pub const MQTT_RETAINED_WASTE_BYTES_MAX: usize = 1 << 20;
 /// Delay of positions, which are written beside other records without it. It bounds what is sent again after a crash.
 pub const MQTT_POSITION_DELAY: Duration = Duration::from_millis(20);
 
+/// Pause between looks at whether everything was handed over before a stop.
+pub const MQTT_HAND_OVER_POLL: Duration = Duration::from_millis(10);
+
 /// Pause between looks at what has expired and at the disk.
 pub const MQTT_TICK: Duration = Duration::from_millis(250);
 

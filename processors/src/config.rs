@@ -16,6 +16,8 @@ pub struct ProcessSettings {
     pub checkpoint_interval: Duration,
     /// Who runs the tasks.
     pub workers: Workers,
+    /// Shutdown first reads what is in the log by then: for one that nobody reads after us.
+    pub reads_to_end: bool,
 }
 
 /// Who runs the tasks.
@@ -48,6 +50,7 @@ impl Default for ProcessSettings {
             flush_interval: Duration::from_secs(1),
             checkpoint_interval: Duration::from_secs(10),
             workers: Workers::for_this_machine(),
+            reads_to_end: false,
         }
     }
 }

@@ -66,6 +66,9 @@ pub const IDLE_CHECKPOINT_AGE: Duration = Duration::from_secs(2);
 /// for the news to travel. What is not done in time is done again by the next owner.
 pub const REVOCATION_DRAIN_MAX: Duration = Duration::from_secs(8);
 
+/// Reading a log of our own to its end at shutdown may take this long: some million events.
+pub const READ_TO_END_MAX: Duration = Duration::from_secs(20);
+
 /// Draining at shutdown may take this long: a flush in flight, a last one, checkpoints and the commit.
 pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_secs(20);
 

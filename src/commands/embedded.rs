@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use platform::config::HostPort;
 
-use crate::{cli::CommonOptions, failure::Failure, output, process::until_signalled, services, stages::Stages};
+use crate::{
+    cli::CommonOptions, data_dir::DATA_DIR_DEFAULT, failure::Failure, output, process::until_signalled, services,
+    stages::Stages,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +49,7 @@ struct ServiceOptions {
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
     /// Folder of its data
-    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
+    #[arg(long, value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     data_dir: PathBuf,
 }
 
@@ -70,15 +73,10 @@ pub(crate) async fn run(options: &EmbeddedOptions, common: &CommonOptions) -> Re
     let url = match &options.service {
         Service::Mqtt(service) => {
             let listen = service.listen(&config.embedded.mqtt_listen);
-            services::start_mqtt(
-                &mut stages,
-                &listen,
-                &service.data_dir,
-                &config.ingest,
-                Vec::new(),
-                "--port",
-            )
-            .await?
+            let (data_dir, sessions) = (&service.data_dir, Vec::new());
+            let broker =
+                services::start_mqtt(&mut stages, &listen, data_dir, &config.ingest, sessions, "--port").await?;
+            broker.url
         }
         Service::Clickhouse(service) => {
             let listen = service.listen(&config.embedded.clickhouse_listen);

@@ -53,7 +53,7 @@ async fn start(stages: &mut Stages, config: ValidConfig, process: &Process) -> R
     let metrics_url = services::start_metrics(stages, &config.metrics_listen, process).await?;
     let log = pipeline::open_log(&config, std::path::PathBuf::new()).await?;
     pipeline::prepare_log(&log, &config.log, process).await?;
-    pipeline::start_ingest(stages, config.ingest, log, false, process);
+    pipeline::start_ingest(stages, config.ingest, log, None, process);
     Ok(metrics_url)
 }
 

@@ -8,7 +8,7 @@ use crate::{
     cli::CommonOptions,
     commands::{ingest::require_kafka, migrate::clickhouse_url},
     config::ValidConfig,
-    data_dir::checkpoints_url,
+    data_dir::{DATA_DIR_DEFAULT, checkpoints_url},
     failure::Failure,
     output, pipeline,
     process::Process,
@@ -20,9 +20,6 @@ const EXAMPLES: &str = "\
 Examples:
   meridian process --config meridian.toml
   meridian process --config meridian.toml --metrics-port 9466";
-
-/// Where checkpoints lie when the configuration does not say: below the default data folder.
-const DATA_DIR_DEFAULT: &str = "./meridian-data";
 
 /// Run the role that turns the log into rows and rollups
 #[derive(Debug, Args)]

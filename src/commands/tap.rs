@@ -36,9 +36,9 @@ pub(crate) struct TapOptions {
     /// The canonical event as JSON; also with `--log-format json`
     #[arg(long)]
     json: bool,
-    /// Data folder of the `meridian up` to look into, where there is no Kafka
-    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
-    data_dir: PathBuf,
+    /// Data folder of the `meridian up` to look into, where there is no Kafka [default: ./meridian-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 /// Runs until a signal comes.
@@ -56,7 +56,7 @@ pub(crate) async fn run(options: &TapOptions, common: &CommonOptions) -> Result<
     if config.log.kafka.is_some() {
         follow_kafka(&config, &tap, json, &shutdown).await
     } else {
-        let running = Endpoints::read(&options.data_dir).map(|endpoints| endpoints.http);
+        let running = Endpoints::find(options.data_dir.as_deref())?.map(|endpoints| endpoints.http);
         let address = running.unwrap_or_else(|| format!("http://{}", config.serve_listen));
         follow_web(&address, &tap, json, &shutdown).await
     }

@@ -4,12 +4,20 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dashboards::Site;
-use embedded::mqtt::StandingSession;
+use embedded::mqtt::{HandOver, StandingSession};
 use loadtest::fleet::{FleetOptions, run_fleet};
 
 use crate::{
-    cli::CommonOptions, config::ValidConfig, data_dir::DataDir, endpoints::Endpoints, failure::Failure, limits, output,
-    pipeline, process::Process, services, stages::Stages, startup,
+    cli::CommonOptions,
+    config::ValidConfig,
+    data_dir::{DATA_DIR_DEFAULT, DataDir},
+    endpoints::Endpoints,
+    failure::Failure,
+    limits, output, pipeline,
+    process::Process,
+    services,
+    stages::Stages,
+    startup,
 };
 
 const EXAMPLES: &str = "\
@@ -18,8 +26,9 @@ Examples:
   meridian up --data-dir /var/lib/meridian --config meridian.toml
   meridian up --mqtt-port 0 --clickhouse-port 0 --http-port 0 --metrics-port 0
 
-When everything is ready, the addresses are printed and written to `endpoints.json` in the data folder. Ctrl-C drains what
-was taken in and stops. Ports of services that the configuration names elsewhere have no effect.";
+When everything is ready, the addresses are printed and written to `endpoints.json` in the data folder.
+Ctrl-C takes nothing more, counts everything that was acknowledged, and stops.
+Ports of services that the configuration names elsewhere have no effect.";
 
 /// Name of our own broker in events, metrics and client ids.
 const OWN_BROKER: &str = "embedded";
@@ -35,7 +44,7 @@ pub(crate) struct UpOptions {
     #[arg(long)]
     demo: bool,
     /// Folder of everything that is kept
-    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
+    #[arg(long, value_name = "DIR", default_value = DATA_DIR_DEFAULT)]
     data_dir: PathBuf,
     /// Port of the MQTT broker [default: 1883]
     #[arg(long, value_name = "PORT")]
@@ -127,8 +136,7 @@ async fn start(
     let mut config = config.clone();
     let mut rows = Vec::new();
 
-    let has_own_broker = config.ingest.brokers.is_empty();
-    let mqtt = start_broker(stages, &mut config, data_dir, &mut rows).await?;
+    let (mqtt, hand_over) = start_broker(stages, &mut config, data_dir, &mut rows).await?;
     let kafka = config.log.kafka.as_ref().map(|kafka| kafka.client.brokers.clone());
     rows.push(match &kafka {
         Some(brokers) => ("event log", format!("Kafka at {brokers}")),
@@ -145,7 +153,7 @@ async fn start(
         .clone()
         .unwrap_or_else(|| data_dir.checkpoints_url());
     pipeline::start_process(stages, &config, &log, &clickhouse, &checkpoints, process)?;
-    pipeline::start_ingest(stages, config.ingest, log.clone(), has_own_broker, process);
+    pipeline::start_ingest(stages, config.ingest, log.clone(), hand_over, process);
 
     let mut site = Site {
         log: Some(log),
@@ -172,26 +180,26 @@ async fn start(
     Ok(Running { endpoints, rows })
 }
 
-/// A broker of our own where the configuration names none; returns where devices publish to.
+/// A broker of our own where the configuration names none; returns where devices publish to, and what empties our own.
 async fn start_broker(
     stages: &mut Stages,
     config: &mut ValidConfig,
     data_dir: &DataDir,
     rows: &mut Vec<(&'static str, String)>,
-) -> Result<String, Failure> {
+) -> Result<(String, Option<HandOver>), Failure> {
     if config.ingest.brokers.is_empty() {
         let listen = &config.embedded.mqtt_listen;
         let sessions = sessions_of_ingest(&config.ingest);
-        let url =
-            services::start_mqtt(stages, listen, data_dir.path(), &config.ingest, sessions, "--mqtt-port").await?;
-        config.ingest.brokers = vec![ingest::BrokerSettings::new(OWN_BROKER, &url)];
-        rows.push(("MQTT", format!("{url} (embedded)")));
-        return Ok(url);
+        let folder = data_dir.path();
+        let broker = services::start_mqtt(stages, listen, folder, &config.ingest, sessions, "--mqtt-port").await?;
+        config.ingest.brokers = vec![ingest::BrokerSettings::new(OWN_BROKER, &broker.url)];
+        rows.push(("MQTT", format!("{} (embedded)", broker.url)));
+        return Ok((broker.url, Some(broker.hand_over)));
     }
     for broker in &config.ingest.brokers {
         rows.push(("MQTT", format!("{} ({})", broker.url, broker.name)));
     }
-    Ok(config.ingest.brokers[0].url.clone())
+    Ok((config.ingest.brokers[0].url.clone(), None))
 }
 
 /// Ingest connects once everything behind it is up, and devices as soon as there is a port: the broker keeps for ingest
@@ -228,7 +236,7 @@ async fn start_engine(
 fn start_fleet(stages: &mut Stages, mqtt: &str, process: &Process) {
     let (url, clock, health) = (mqtt.to_owned(), process.clock.clone(), process.health.clone());
     stages.add("fleet", limits::FLEET_DRAIN_MAX, |shutdown| async move {
-        // A message that arrives before anybody subscribed is acknowledged and gone.
+        // A broker that is not ours drops what arrives before anybody has subscribed.
         tokio::select! {
             () = startup::until_ready(&health) => {}
             () = shutdown.requested() => return Ok(()),

@@ -52,6 +52,7 @@ pub(super) fn read(root: &Section<'_>) -> ProcessSettings {
         flush_interval: process.required("flush_interval").duration(INTERVAL),
         checkpoint_interval: process.required("checkpoint_interval").duration(INTERVAL),
         workers: workers.map_or_else(Workers::for_this_machine, Workers::Threads),
+        ..ProcessSettings::default()
     }
 }
 

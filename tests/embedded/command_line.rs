@@ -81,6 +81,19 @@ fn a_tap_without_anything_to_tap_says_what_to_do() {
 }
 
 #[test]
+fn a_data_folder_that_is_asked_for_and_not_there_is_no_reason_to_take_another_one() {
+    for arguments in [&["tap"][..], &["loadtest", "fleet"]] {
+        let output = meridian(&[arguments, &["--data-dir", "mistyped"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", errors(&output));
+        assert!(
+            errors(&output).contains("mistyped/endpoints.json"),
+            "{}",
+            errors(&output)
+        );
+    }
+}
+
+#[test]
 fn migrate_shows_its_sql_without_a_server() {
     let output = meridian(&["migrate", "--dry-run"]);
     let sql = text(&output);

@@ -232,7 +232,7 @@ async fn letters_are_filtered_counted_and_shown_with_their_bytes() {
     assert_eq!(usage.status.code(), Some(2));
     up.stop();
     let stopped = dlq(&["ls"]);
-    assert_eq!(stopped.status.code(), Some(1));
+    assert_eq!(stopped.status.code(), Some(2));
     assert!(errors(&stopped).contains("meridian up"), "{}", errors(&stopped));
 }
 

@@ -52,6 +52,15 @@ pub(crate) fn daemon(arguments: &[&str]) -> DaemonCommand {
     Daemon::command(PROGRAM).args(arguments)
 }
 
+/// An embedded backing service alone, on its data in `folder`, and its address.
+pub(crate) fn embedded_service(name: &str, data_dir: &str, folder: &Path) -> (Daemon, String) {
+    let service = daemon(&["embedded", name, "--port", "0", "--data-dir", data_dir]);
+    let service = service.current_dir(folder).start().unwrap();
+    let line = service.wait_for_line("ready at ", READY_MAX).unwrap();
+    let url = line.strip_prefix("ready at ").unwrap().to_owned();
+    (service, url)
+}
+
 /// A running `meridian up` in a folder of its own.
 pub(crate) struct Up {
     pub(crate) daemon: Daemon,
@@ -91,6 +100,10 @@ impl Up {
 
     pub(crate) fn wait_until_ready(&self) {
         self.daemon.wait_for_file(&self.endpoints_file(), READY_MAX).unwrap();
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     device::{Publish, Version, publish},
-    meridian::{READY_MAX, Up, command, daemon, errors},
+    meridian::{READY_MAX, Up, command, daemon, embedded_service, errors},
     store::Store,
 };
 
@@ -24,16 +24,9 @@ struct Deployment {
 impl Deployment {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let broker = daemon(&["embedded", "mqtt", "--port", "0", "--data-dir", "broker"]);
-        let broker = broker.current_dir(folder.path()).start().unwrap();
-        let engine = daemon(&["embedded", "clickhouse", "--port", "0", "--data-dir", "engine"]);
-        let engine = engine.current_dir(folder.path()).start().unwrap();
+        let (broker, mqtt) = embedded_service("mqtt", "broker", folder.path());
+        let (engine, clickhouse) = embedded_service("clickhouse", "engine", folder.path());
         let kafka = Kafka::start();
-        let url = |service: &Daemon| {
-            let line = service.wait_for_line("ready at ", READY_MAX).unwrap();
-            line.strip_prefix("ready at ").unwrap().to_owned()
-        };
-        let (mqtt, clickhouse) = (url(&broker), url(&engine));
         let bootstrap = kafka.bootstrap();
         let config = format!(
             "[[mqtt.brokers]]\nname = \"edge\"\nurl = \"{mqtt}\"\n[kafka]\nbrokers = \"{bootstrap}\"\n[log]\npartitions = 4\n\

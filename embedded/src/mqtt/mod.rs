@@ -168,6 +168,12 @@ impl MqttBroker {
         format!("mqtt://{}", self.address)
     }
 
+    /// What empties the broker before it is stopped.
+    #[must_use]
+    pub fn hand_over(&self) -> HandOver {
+        HandOver(Arc::clone(&self.shared))
+    }
+
     /// Closes the port and all connections, and writes how far each session has come. The folder is free afterwards.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
@@ -181,6 +187,21 @@ impl MqttBroker {
             writer.map(JoinHandle::join)
         })
         .await;
+    }
+}
+
+/// See [`MqttBroker::hand_over`].
+#[derive(Clone, Debug)]
+pub struct HandOver(Arc<Shared>);
+
+impl HandOver {
+    /// Sends everybody away but the clients of standing sessions, after the answers to what was stored, and waits until
+    /// these clients have acknowledged all that there is for them. Without end while one of them stays away.
+    pub async fn complete(&self) {
+        self.0.with(|broker, _| broker.drain());
+        while !self.0.with(|broker, _| broker.is_handed_over()) {
+            tokio::time::sleep(limits::MQTT_HAND_OVER_POLL).await;
+        }
     }
 }
 

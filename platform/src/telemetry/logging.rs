@@ -54,13 +54,11 @@ pub enum LoggingError {
     AlreadySet,
 }
 
-/// The filter in force: the option, else the environment variable, else `info`. Empty counts as not given.
+/// The filter in force: what the environment variable says, else `info`. Empty counts as not given.
 #[must_use]
-pub fn log_filter(option: Option<&str>, environment: Option<&str>) -> String {
-    let given = |text: Option<&str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    given(option)
-        .or_else(|| given(environment))
-        .unwrap_or_else(|| LOG_FILTER_DEFAULT.to_owned())
+pub fn log_filter(environment: Option<&str>) -> &str {
+    let given = environment.map(str::trim).filter(|text| !text.is_empty());
+    given.unwrap_or(LOG_FILTER_DEFAULT)
 }
 
 /// Sends log lines of the whole process to standard error. Once per process, from `main`.

@@ -1,7 +1,7 @@
 //! The loop of one instance: what the log says, what the workers made, what is due. Everything that must happen in
 //! order happens here, one after the other; everything that takes long happens elsewhere, and is waited for here.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use eventlog::{Consumer, ConsumerEvent, LogError, RecordBatch, TopicPartition};
 use platform::{
@@ -50,7 +50,7 @@ pub(crate) struct Coordinator<S: RowSink> {
 }
 
 /// What the loop woke up for.
-enum Wake {
+pub(super) enum Wake {
     Stop,
     Flushed(Result<Result<Flushed, ProcessError>, JoinError>),
     Log(Result<ConsumerEvent, LogError>),
@@ -93,11 +93,14 @@ impl<S: RowSink> Coordinator<S> {
     pub(crate) async fn run(mut self, clock: Arc<dyn Clock>) -> Result<(), ProcessError> {
         self.health.ready();
         let freshness = self.metrics.freshness.clone();
-        let worked = tokio::select! {
+        let mut worked = tokio::select! {
             biased;
             worked = self.work() => worked,
             () = freshness.keep(clock) => unreachable!("it never ends"),
         };
+        if worked.is_ok() && self.settings.reads_to_end {
+            worked = self.read_to_end(limits::READ_TO_END_MAX).await;
+        }
         if let Err(error) = &worked {
             self.health.failed(error);
         }
@@ -108,13 +111,10 @@ impl<S: RowSink> Coordinator<S> {
         loop {
             self.begin_due_flush().await?;
             self.report_health();
-            match self.wake().await {
+            let stop = self.shutdown.clone();
+            match self.wake(stop.requested()).await {
                 Wake::Stop => return Ok(()),
-                Wake::Flushed(flushed) => {
-                    for topic_partition in self.settle(flushed).await? {
-                        self.reclaim(topic_partition).await?;
-                    }
-                }
+                Wake::Flushed(flushed) => self.on_flushed(flushed).await?,
                 Wake::Log(Ok(event)) => self.on_event(event).await?,
                 // The log waits out short outages by itself; this one is longer.
                 Wake::Log(Err(error @ LogError::Unavailable { .. })) => {
@@ -129,7 +129,7 @@ impl<S: RowSink> Coordinator<S> {
         }
     }
 
-    async fn wake(&mut self) -> Wake {
+    pub(super) async fn wake(&mut self, stop: impl Future<Output = ()>) -> Wake {
         let may_read = self.pool.pressure().rows() < limits::PENDING_ROWS_MAX
             && self.pool.pressure().bytes() < limits::PENDING_BYTES_MAX;
         let is_waiting =
@@ -137,14 +137,24 @@ impl<S: RowSink> Coordinator<S> {
         tokio::select! {
             // In the order of who can go on only after us: those who stop, the flush that holds back the next one.
             biased;
-            () = self.shutdown.requested() => Wake::Stop,
+            () = stop => Wake::Stop,
             Some(flushed) = self.flushes.join_next() => Wake::Flushed(flushed),
             event = self.consumer.next(), if may_read => Wake::Log(event),
             () = sleep(limits::SCHEDULE_TICK), if is_waiting => Wake::Tick,
         }
     }
 
-    async fn on_event(&mut self, event: ConsumerEvent) -> Result<(), ProcessError> {
+    pub(super) async fn on_flushed(
+        &mut self,
+        flushed: Result<Result<Flushed, ProcessError>, JoinError>,
+    ) -> Result<(), ProcessError> {
+        for topic_partition in self.settle(flushed).await? {
+            self.reclaim(topic_partition).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn on_event(&mut self, event: ConsumerEvent) -> Result<(), ProcessError> {
         match event {
             ConsumerEvent::Records(batch) => self.on_records(batch).await,
             ConsumerEvent::Assigned(assigned) => self.on_assigned(assigned).await,
@@ -169,7 +179,7 @@ impl<S: RowSink> Coordinator<S> {
         self.pool.send(worker, Command::Apply(batch)).await
     }
 
-    async fn begin_due_flush(&mut self) -> Result<(), ProcessError> {
+    pub(super) async fn begin_due_flush(&mut self) -> Result<(), ProcessError> {
         let pressure = self.pool.pressure();
         let waiting = (pressure.rows(), pressure.bytes());
         self.metrics.pending_rows.set(waiting.0 as f64);

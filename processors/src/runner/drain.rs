@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use eventlog::Revocation;
-use tokio::time::{Instant, timeout, timeout_at};
+use eventlog::{LogError, Revocation};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{Coordinator, ProcessError, RowSink, worker::CollectPlan};
+use super::{Coordinator, ProcessError, RowSink, coordinator::Wake, worker::CollectPlan};
 use crate::limits;
 
 impl<S: RowSink> Coordinator<S> {
@@ -31,11 +31,37 @@ impl<S: RowSink> Coordinator<S> {
             }
         }
         for topic_partition in leaving {
-            tracing::info!(partition = %topic_partition, lost = revocation.lost, "a partition leaves");
+            tracing::debug!(partition = %topic_partition, lost = revocation.lost, "a partition leaves");
             self.release(topic_partition).await?;
         }
         // Released on drop, after everything above.
         drop(revocation);
+        Ok(())
+    }
+
+    /// Goes on until everything has been read that is in the log now, or for `max`.
+    pub(super) async fn read_to_end(&mut self, max: Duration) -> Result<(), ProcessError> {
+        let deadline = Instant::now() + max;
+        let owned: Vec<_> = self.ownership.iter().map(|(name, _)| name.clone()).collect();
+        let mut ends = Vec::new();
+        for topic_partition in owned {
+            if let Some(bounds) = self.bounds(&topic_partition).await? {
+                ends.push((topic_partition, bounds.end));
+            }
+        }
+        while !self.ownership.has_reached(&ends) {
+            self.begin_due_flush().await?;
+            match self.wake(sleep_until(deadline)).await {
+                Wake::Flushed(flushed) => self.on_flushed(flushed).await?,
+                Wake::Log(Ok(event)) => self.on_event(event).await?,
+                Wake::Log(Err(LogError::Unavailable { .. })) | Wake::Stop => {
+                    tracing::warn!("stopped before the log was read to its end; that is done at the next start");
+                    return Ok(());
+                }
+                Wake::Log(Err(error)) => return Err(ProcessError::Log(error)),
+                Wake::Tick => {}
+            }
+        }
         Ok(())
     }
 

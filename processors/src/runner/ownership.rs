@@ -100,6 +100,12 @@ impl Ownership {
         partitions.map(|(topic_partition, _)| topic_partition.clone()).collect()
     }
 
+    /// Whether each of these partitions that is still ours was handed to its worker up to its offset.
+    pub(super) fn has_reached(&self, ends: &[(TopicPartition, u64)]) -> bool {
+        let mut owned = ends.iter().filter_map(|(name, end)| Some((self.owned.get(name)?, end)));
+        owned.all(|(owned, end)| owned.handed_offset >= *end)
+    }
+
     pub(super) fn has_unsaved(&self) -> bool {
         let mut owned = self.owned.values();
         owned.any(|owned| owned.handed_offset != owned.durable_offset)

@@ -60,9 +60,11 @@ impl<S: RowSink> Coordinator<S> {
             };
             adopted.push(self.adopt(partition, found).await?);
         }
+        let names: Vec<String> = adopted.iter().map(|one| one.topic_partition.to_string()).collect();
         for partition in adopted {
             self.start(partition).await?;
         }
+        tracing::info!(count = names.len(), partitions = names.join(" "), "partitions are ours");
         self.metrics.partitions.set(self.ownership.len() as f64);
         self.commit().await
     }
@@ -158,7 +160,7 @@ impl<S: RowSink> Coordinator<S> {
         loop {
             match self.consumer.start(&topic_partition, first_offset).await {
                 Ok(()) => {
-                    tracing::info!(partition = %topic_partition, offset = first_offset, "processing a partition");
+                    tracing::debug!(partition = %topic_partition, offset = first_offset, "processing a partition");
                     if is_uncommitted {
                         self.uncommitted.insert(topic_partition, first_offset);
                     }
@@ -195,7 +197,10 @@ impl<S: RowSink> Coordinator<S> {
     }
 
     /// The bounds of a partition now; `None` when it is not ours any more, or when shutdown is requested meanwhile.
-    async fn bounds(&mut self, topic_partition: &TopicPartition) -> Result<Option<Range<u64>>, ProcessError> {
+    pub(super) async fn bounds(
+        &mut self,
+        topic_partition: &TopicPartition,
+    ) -> Result<Option<Range<u64>>, ProcessError> {
         loop {
             match self.consumer.bounds(topic_partition).await {
                 Ok(bounds) => return Ok(Some(bounds)),

@@ -54,7 +54,7 @@ struct Count {
 /// When ClickHouse cannot be asked.
 pub(super) async fn run(options: &ListOptions, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
-    let store = Store::open(&config, &options.access.data_dir)?;
+    let store = Store::open(&config, options.access.data_dir.as_deref())?;
     let is_json = options.access.is_json(common);
     let bind = |query| options.filter.bind(query, &config);
     if options.count {

@@ -38,9 +38,9 @@ enum DlqCommand {
 /// Where the letters are, and how to tell of them.
 #[derive(Debug, Args)]
 struct Access {
-    /// Data folder of the `meridian up` to look into, where the configuration names no ClickHouse
-    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
-    data_dir: PathBuf,
+    /// Data folder of the `meridian up` to look into, where the configuration names no ClickHouse [default: ./meridian-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// For people or for programs; also with `--log-format json`
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,

@@ -121,7 +121,7 @@ enum Fate {
 /// When ClickHouse or a broker cannot be used, or a letter was not acknowledged.
 pub(super) async fn run(options: &ReplayOptions, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
-    let store = Store::open(&config, &options.access.data_dir)?;
+    let store = Store::open(&config, options.access.data_dir.as_deref())?;
     let candidates = candidates(options, &store, &config).await?;
     let brokers = Destinations {
         options,
@@ -235,7 +235,7 @@ impl Destinations<'_> {
         if let Some(broker) = known.iter().find(|broker| broker.name == wanted) {
             return Ok(broker.clone());
         }
-        let running = Endpoints::read(&self.options.access.data_dir);
+        let running = Endpoints::find(self.options.access.data_dir.as_deref())?;
         match running {
             Some(endpoints) if known.is_empty() && self.options.to_broker.is_none() => {
                 Ok(BrokerSettings::new(name, &endpoints.mqtt))

@@ -38,7 +38,7 @@ struct Payload {
 /// When ClickHouse cannot be asked, or there is no such letter.
 pub(super) async fn run(options: &ShowOptions, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
-    let store = Store::open(&config, &options.access.data_dir)?;
+    let store = Store::open(&config, options.access.data_dir.as_deref())?;
     let id = &options.id;
     let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE letter.id = {{id:String}}");
     let letters: Vec<Letter> = store.rows(store.query(&sql).param("id", id)).await?;

@@ -49,7 +49,7 @@ fn milliseconds(text: &str) -> Result<i64, String> {
 /// When the broker cannot be reached.
 pub(super) async fn run(arguments: FleetArguments, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
-    let url = arguments.target.mqtt_url(&config);
+    let url = arguments.target.mqtt_url(&config)?;
     let mut options = FleetOptions::demo(arguments.seed, SystemClock::new().wall_ms());
     options.tenant = arguments.tenant;
     options.vehicles = arguments.vehicles.unwrap_or(options.vehicles);

@@ -45,32 +45,29 @@ struct Target {
     /// Broker to publish to [default: the first one of the configuration, else that of `meridian up`]
     #[arg(long, value_name = "URL")]
     mqtt_url: Option<String>,
-    /// Data folder of the `meridian up` to look for
-    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
-    data_dir: PathBuf,
+    /// Data folder of the `meridian up` to look for [default: ./meridian-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 impl Target {
     /// Addresses of the `up` that runs on the data folder, if one does.
-    fn running(&self) -> Option<Endpoints> {
-        Endpoints::read(&self.data_dir)
+    fn running(&self) -> Result<Option<Endpoints>, Failure> {
+        Endpoints::find(self.data_dir.as_deref())
     }
 
-    fn mqtt_url(&self, config: &ValidConfig) -> String {
-        let configured = || config.ingest.brokers.first().map(|broker| broker.url.clone());
-        let running = || self.running().map(|endpoints| endpoints.mqtt);
+    fn mqtt_url(&self, config: &ValidConfig) -> Result<String, Failure> {
+        let running = self.running()?.map(|endpoints| endpoints.mqtt);
+        let configured = config.ingest.brokers.first().map(|broker| broker.url.clone());
         let default = || format!("mqtt://{}", config.embedded.mqtt_listen);
-        self.mqtt_url
-            .clone()
-            .or_else(configured)
-            .or_else(running)
-            .unwrap_or_else(default)
+        let asked = self.mqtt_url.clone();
+        Ok(asked.or(configured).or(running).unwrap_or_else(default))
     }
 
-    fn clickhouse_url(&self, config: &ValidConfig) -> String {
+    fn clickhouse_url(&self, config: &ValidConfig) -> Result<String, Failure> {
+        let running = self.running()?.map(|endpoints| endpoints.clickhouse);
         let configured = config.clickhouse.url.as_ref().map(|url| url.expose().to_owned());
-        let running = || self.running().map(|endpoints| endpoints.clickhouse);
         let default = || format!("http://{}", config.embedded.clickhouse_listen);
-        configured.or_else(running).unwrap_or_else(default)
+        Ok(configured.or(running).unwrap_or_else(default))
     }
 }

@@ -18,9 +18,11 @@ Examples:
       --map device=MMSI,ts=BaseDateTime,lat=LAT,lon=LON,metric.speed=SOG,null.SOG=102.3 --report report.json
   meridian loadtest replay one.csv two.csv --map device=id,ts=time,metric.temperature=temp --tenant lab
 
-The mapping has pairs `field=COLUMN`: device, ts, lat, lon, seq, alt, speed_mps, heading_deg, accuracy_m, metric.NAME;
-`null.COLUMN=VALUE` names a number that means \"not available\", `scale.NAME=FACTOR` multiplies. Times are shifted so that
-the newest is now. Nobody else may publish for the tenant meanwhile.";
+The mapping has pairs `field=COLUMN`:
+  device, ts, lat, lon, seq, alt, speed_mps, heading_deg, accuracy_m, metric.NAME
+  null.COLUMN=VALUE    a number that means \"not available\"
+  scale.NAME=FACTOR    multiplies
+Times are shifted so that the newest is now. Nobody else may publish for the tenant meanwhile.";
 
 /// Publish CSV files as telemetry, times shifted to now, and check every rollup cell; exit 1 unless all is well
 #[derive(Debug, Args)]
@@ -74,7 +76,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// When a service cannot be reached, or a verdict is not clean.
 pub(super) async fn run(arguments: ReplayArguments, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
-    let endpoints = endpoints(&arguments.target, &config);
+    let endpoints = endpoints(&arguments.target, &config)?;
     let shutdown = until_signalled()?;
     let mut faults = Vec::new();
     for (index, file) in arguments.files.iter().enumerate() {
@@ -119,19 +121,19 @@ impl ReplayArguments {
     }
 }
 
-fn endpoints(target: &Target, config: &ValidConfig) -> Endpoints {
+fn endpoints(target: &Target, config: &ValidConfig) -> Result<Endpoints, Failure> {
     let settings = &config.clickhouse;
     let password = settings.password.as_ref();
     let broker = config.ingest.brokers.first().filter(|_| target.mqtt_url.is_none());
-    Endpoints {
-        mqtt: target.mqtt_url(config),
+    Ok(Endpoints {
+        mqtt: target.mqtt_url(config)?,
         mqtt_credentials: broker.and_then(|broker| Some((broker.username.clone()?, broker.password.clone()?))),
         clickhouse: ClickHouseAddress {
-            url: target.clickhouse_url(config),
+            url: target.clickhouse_url(config)?,
             database: settings.migrate.database.clone(),
             credentials: password.map(|password| (settings.user.clone(), password.expose().to_owned())),
         },
-    }
+    })
 }
 
 fn summary(verdict: &Verdict) -> String {

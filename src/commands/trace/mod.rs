@@ -54,9 +54,9 @@ pub(crate) struct TraceOptions {
     /// Show at most this many events
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
-    /// Data folder of the `meridian up` to look into, where the configuration names no ClickHouse
-    #[arg(long, value_name = "DIR", default_value = "./meridian-data")]
-    data_dir: PathBuf,
+    /// Data folder of the `meridian up` to look into, where the configuration names no ClickHouse [default: ./meridian-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// For people or for programs; also with `--log-format json`
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
@@ -97,7 +97,7 @@ fn period(text: &str) -> Result<u32, String> {
 /// When ClickHouse cannot be asked, or nothing is known of the device or the cell.
 pub(crate) async fn run(options: &TraceOptions, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
-    let store = Store::open(&config, &options.data_dir)?;
+    let store = Store::open(&config, options.data_dir.as_deref())?;
     let is_json = options.is_json(common);
     match (&options.device, options.cell, options.period, options.bucket) {
         (Some(device), ..) => device::run(options, device, &store, is_json).await,

@@ -3,7 +3,7 @@
 
 use crate::RigError;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How a file writes `key` and `value` on a line.
 #[derive(Clone, Copy)]
@@ -21,7 +21,14 @@ pub(crate) fn read(name: &str) -> Result<String, RigError> {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker")
+    // As cargo says now, not as it was when this was compiled: checkouts may share compiled code. Every package lies
+    // below the root folder.
+    let package =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let mut folders = package.ancestors().map(|folder| folder.join("docker"));
+    folders
+        .find(|folder| folder.is_dir())
+        .unwrap_or_else(|| package.join("docker"))
 }
 
 /// The text with every line that sets one of the keys removed, and the new values at the end, in the given order.

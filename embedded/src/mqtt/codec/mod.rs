@@ -63,6 +63,7 @@ pub(super) mod reason {
     pub(crate) const PROTOCOL_ERROR: u8 = 0x82;
     pub(crate) const UNSUPPORTED_VERSION: u8 = 0x84;
     pub(crate) const CLIENT_ID_INVALID: u8 = 0x85;
+    pub(crate) const SERVER_SHUTTING_DOWN: u8 = 0x8B;
     pub(crate) const BAD_AUTHENTICATION_METHOD: u8 = 0x8C;
     pub(crate) const KEEP_ALIVE_TIMEOUT: u8 = 0x8D;
     pub(crate) const TAKEN_OVER: u8 = 0x8E;

@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::{
     Broker, Ended, Handle, Now,
+    draining::SHUTTING_DOWN,
     session::{FOREVER_S, Link, Reply, Session},
 };
 use crate::{
@@ -50,6 +51,9 @@ impl Broker {
             && !super::topics::is_topic(&will.publish.topic)
         {
             return Err(refusal(reason::TOPIC_INVALID, "a will for what is no topic"));
+        }
+        if !self.is_welcome(&connect.client_id) {
+            return Err(SHUTTING_DOWN);
         }
         let (id, is_present) = self.open_session(&connect, now)?;
         self.next_link += 1;
@@ -113,6 +117,8 @@ impl Broker {
     /// The connection is gone.
     pub(crate) fn closed(&mut self, handle: Handle, publish_will: bool, now: Now) {
         if self.session(handle).is_ok() {
+            // A client that is sent away has not failed.
+            let publish_will = publish_will && !self.is_sent_away(handle);
             self.disconnect(handle.session, publish_will, now);
         }
     }

@@ -42,7 +42,12 @@ impl Broker {
     pub(crate) fn receive(&mut self, handle: Handle, packets: &mut VecDeque<Packet>, now: Now) -> Result<Flow, Ended> {
         let id = handle.session;
         self.session(handle)?;
+        let is_sent_away = self.is_sent_away(handle);
         while let Some(packet) = packets.front() {
+            if is_sent_away && matches!(packet, Packet::Publish(_)) {
+                // Never acknowledged, so the client keeps it. It goes when the answers to what it sent before are out.
+                return Ok(Flow::Stalled);
+            }
             if matches!(packet, Packet::Publish(publish) if publish.qos != Qos::AtMostOnce) && !self.has_room() {
                 let link = self
                     .session(handle)?

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! - `incoming` and `subscribing`: what clients say; `outgoing`: what they are told and given; `connecting`: how sessions begin and end; `standing`: those that exist before their clients;
-//!   `commit`: what becomes safe, and what may be forgotten.
+//!   `draining`: how everything is handed over before the broker stops; `commit`: what becomes safe, and what may be forgotten.
 //! - A message is delivered, and acknowledged to its publisher, only after its record is safe. Answers of one
 //!   connection leave in the order of what they answer.
 //!
@@ -18,6 +18,7 @@
 mod commit;
 mod connecting;
 mod deliveries;
+mod draining;
 mod incoming;
 mod outbox;
 mod outgoing;
@@ -122,6 +123,8 @@ pub(super) struct Broker {
     qos0_bytes: usize,
     qos0_dropped_count: u64,
     too_large_count: u64,
+    /// Nobody but the clients of standing sessions is served any more.
+    is_draining: bool,
     /// Used again for each message.
     found: Vec<(u64, SubscriptionOptions)>,
 }
@@ -151,6 +154,7 @@ impl Broker {
             qos0_bytes: 0,
             qos0_dropped_count: 0,
             too_large_count: 0,
+            is_draining: false,
             found: Vec::new(),
         };
         broker.recover_retained(retained);

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use super::{
     Broker, Ended, Handle, Now,
     deliveries::Next,
+    draining::SHUTTING_DOWN,
     session::{Link, Reply},
 };
 use crate::{
@@ -32,10 +33,14 @@ impl Broker {
     /// Writes what is due to the client, up to a bound.
     pub(crate) fn fill(&mut self, handle: Handle, output: &mut BytesMut, now: Now) -> Result<Filled, Ended> {
         let (safe_number, visible_end) = (self.safe_number, self.visible_end);
+        let is_sent_away = self.is_sent_away(handle);
         let session = self.session(handle)?;
         let link = session.link.as_mut().expect("a handle names a connection");
         link.looked();
         write_replies(link, safe_number, output);
+        if is_sent_away && link.replies.is_empty() {
+            return Err(SHUTTING_DOWN);
+        }
         if !link.is_greeted {
             return Ok(Filled::default());
         }

@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) client_id: String,
     /// Life after the connection; 0: it ends with it.
     pub(super) expiry_s: u32,
+    /// It exists before its client comes, and is emptied before the broker stops.
+    pub(super) is_standing: bool,
     /// The log knows of it. Sessions that end with their first connection never get there.
     pub(super) is_written: bool,
     pub(super) filters: BTreeMap<String, SubscriptionOptions>,
@@ -43,6 +45,7 @@ impl Session {
         Self {
             client_id,
             expiry_s,
+            is_standing: false,
             is_written: false,
             filters: BTreeMap::new(),
             receiving: BTreeSet::new(),

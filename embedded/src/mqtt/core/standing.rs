@@ -59,6 +59,7 @@ impl Broker {
     fn standing_id(&mut self, client_id: &str) -> u64 {
         if let Some(id) = self.client_ids.get(client_id).copied() {
             let session = self.sessions.get_mut(&id).expect("client ids are those of sessions");
+            session.is_standing = true;
             session.expiry_s = FOREVER_S;
             session.ends_at_ms = None;
             if let Some(alarm_ms) = session.alarm_ms.take() {
@@ -69,7 +70,9 @@ impl Broker {
         let id = self.next_session;
         self.next_session += 1;
         self.client_ids.insert(client_id.to_owned(), id);
-        self.sessions.insert(id, Session::new(client_id.to_owned(), FOREVER_S));
+        let mut session = Session::new(client_id.to_owned(), FOREVER_S);
+        session.is_standing = true;
+        self.sessions.insert(id, session);
         id
     }
 }

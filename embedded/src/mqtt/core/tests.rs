@@ -10,6 +10,7 @@ use super::{Broker, Ended, Flow, Handle, Hello, Now, StoreLimits};
 use crate::{
     limits,
     mqtt::{
+        StandingSession,
         codec::{
             Connect, Filter, Packet, Publish, Qos, RetainHandling, Step, Subscribe, SubscriptionOptions, Version, Will,
             reason,
@@ -392,4 +393,56 @@ fn a_subscriber_is_not_sent_what_is_larger_than_it_takes_and_goes_on() {
     }
     assert_eq!(payloads(&bench.messages(subscriber)), [b"small"]);
     assert_eq!(bench.broker.take_dropped_counts(), (0, 1));
+}
+
+#[test]
+fn a_draining_broker_answers_what_it_stored_takes_nothing_more_and_empties_standing_sessions() {
+    let mut bench = Bench::new();
+    let standing = StandingSession {
+        client_id: "taker".to_owned(),
+        filters: vec!["a/#".to_owned()],
+    };
+    bench.broker.stand_up(&standing, bench.now);
+    let taker = bench.join(connect("taker", u32::MAX));
+    let publisher = bench.join(connect("publisher", 60));
+    let stored = message("a/b", "stored", Qos::AtLeastOnce);
+    bench.say(publisher, Packet::Publish(stored));
+    bench.broker.drain();
+    let late = Packet::Publish(message("a/b", "late", Qos::AtLeastOnce));
+    assert_eq!(bench.try_say(publisher, late), Ok(Flow::Stalled));
+
+    // The answer to what came before is not safe to give yet, so the client stays.
+    let mut output = BytesMut::new();
+    bench.broker.fill(publisher, &mut output, bench.now).unwrap();
+    assert!(output.is_empty());
+    let batch = bench.broker.take_batch();
+    bench.broker.committed(batch, 0);
+    let sent_away = bench.broker.fill(publisher, &mut output, bench.now).unwrap_err();
+    assert_eq!(sent_away.reason, reason::SERVER_SHUTTING_DOWN);
+    assert!(matches!(Told::read(&mut output, None), Ok(Told::PubAck(_))));
+    bench.broker.closed(publisher, true, bench.now);
+    let hello = |client_id| Hello {
+        version: Version::V5,
+        connect: connect(client_id, 60),
+        fresh_client_id: "fresh".to_owned(),
+        bell: Arc::new(Notify::new()),
+    };
+    let refused = bench.broker.connect(hello("publisher"), bench.now).unwrap_err();
+    assert_eq!(refused.reason, reason::SERVER_SHUTTING_DOWN);
+
+    // The session that exists for a client of ours is served until it has everything.
+    assert!(!bench.broker.is_handed_over());
+    let taken = bench.messages(taker);
+    assert_eq!(payloads(&taken), [b"stored"]);
+    assert!(!bench.broker.is_handed_over());
+    bench.say(taker, acknowledgement(taken[0].pkid));
+    assert!(bench.broker.is_handed_over());
+}
+
+fn acknowledgement(packet_id: u16) -> Packet {
+    Packet::Acknowledgement {
+        step: Step::PubAck,
+        packet_id,
+        reason: reason::SUCCESS,
+    }
 }

@@ -65,11 +65,10 @@ fn the_filter_decides_per_target() {
 }
 
 #[test]
-fn the_option_wins_over_the_environment_and_both_over_the_default() {
-    assert_eq!(log_filter(Some("debug"), Some("trace")), "debug");
-    assert_eq!(log_filter(None, Some("trace")), "trace");
-    assert_eq!(log_filter(Some(" "), Some("")), "info");
-    assert_eq!(log_filter(None, None), "info");
+fn the_environment_wins_over_the_default() {
+    assert_eq!(log_filter(Some("trace")), "trace");
+    assert_eq!(log_filter(Some(" ")), "info");
+    assert_eq!(log_filter(None), "info");
 }
 
 #[test]
