@@ -252,6 +252,7 @@ impl Fleet {
                     number: 1,
                     index: 0,
                 },
+                replay: None,
             };
             value.clear();
             record::encode(&Event::new(reading, receipt, 60_000), &mut value);

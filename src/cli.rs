@@ -9,7 +9,7 @@ use platform::{
 };
 
 use crate::{
-    commands::{config, embedded, ingest, loadtest, migrate, process, serve, tap, up, validate},
+    commands::{config, dlq, embedded, ingest, loadtest, migrate, process, serve, tap, trace, up, validate},
     config::{ValidConfig, loader, read},
     failure::Failure,
 };
@@ -60,7 +60,9 @@ enum Command {
     Migrate(migrate::MigrateOptions),
     Validate(validate::ValidateOptions),
     Config(config::ConfigOptions),
+    Dlq(dlq::DlqOptions),
     Tap(tap::TapOptions),
+    Trace(trace::TraceOptions),
     Loadtest(loadtest::LoadtestOptions),
 }
 
@@ -103,7 +105,9 @@ impl Command {
             Self::Migrate(options) => migrate::run(&options, common).await,
             Self::Validate(options) => validate::run(&options, common).await,
             Self::Config(options) => config::run(&options, common),
+            Self::Dlq(options) => dlq::run(&options, common).await,
             Self::Tap(options) => tap::run(&options, common).await,
+            Self::Trace(options) => trace::run(&options, common).await,
             Self::Loadtest(options) => loadtest::run(options, common).await,
         }
     }

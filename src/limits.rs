@@ -49,3 +49,16 @@ const _: () = assert!(
     PACKETS_PER_PAYLOAD * ingest::limits::PAYLOAD_BYTES_MAX <= embedded::limits::MQTT_PACKET_BYTES_MAX,
     "the broker takes what this asks for"
 );
+
+/// Letters that one `dlq replay` looks at: their ids are held in memory.
+pub(crate) const REPLAY_LETTERS_MAX: u64 = 1_000_000;
+
+/// Letters published over one connection, between two writes to the table of replays: enough to hide the latency of
+/// both, and a quarter of a GiB if every one of them is as large as a record can be.
+pub(crate) const REPLAY_PAGE_LETTERS: usize = 256;
+
+/// Different reasons of failure that a replay tells.
+pub(crate) const REPLAY_FAULTS_TOLD: usize = 3;
+
+/// Rollup cells that `trace` asks for in one statement: some 100 KB of text, below the server's bound on a query.
+pub(crate) const TRACE_CELLS_AT_ONCE: usize = 1_000;

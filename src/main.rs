@@ -18,6 +18,8 @@ mod reference;
 mod services;
 mod stages;
 mod startup;
+mod store;
+mod when;
 
 use std::process::ExitCode;
 

@@ -25,3 +25,26 @@ pub(crate) fn table(rows: &[(&str, String)]) -> String {
         .map(|(name, value)| format!("  {name:width$}  {value}\n"))
         .collect()
 }
+
+/// A text that a device sent, on one line and without anything that a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
+        .collect()
+}
+
+/// The same, with its lines.
+pub(crate) fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_sent_commands_no_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(printable_lines("a\n\tb\r\n"), "a\n\u{fffd}b");
+    }
+}

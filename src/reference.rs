@@ -4,6 +4,7 @@
 use std::{fmt::Write, fs, path::Path};
 
 use clap::CommandFactory;
+use platform::telemetry::MetricKind;
 
 use crate::{cli::CommandLine, config::default_text};
 
@@ -47,6 +48,24 @@ fn the_page_about_commands_is_current() {
     command.build();
     describe(&mut command, "meridian", &mut page);
     check("commands.md", &page);
+}
+
+#[test]
+fn the_page_about_metrics_is_current() {
+    let mut page =
+        "# Metrics\n\nWritten by the program: every metric of `/metrics`, beside those of the process itself. Labels \
+                    with open values are bounded: tenants beyond the first hundred share `_other`.\n\n| name | kind | \
+                    what it says |\n|---|---|---|\n"
+            .to_owned();
+    for spec in [ingest::METRICS, processors::metrics::METRICS].concat() {
+        let kind = match spec.kind {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram(_) => "histogram",
+        };
+        writeln!(page, "| `{}` | {kind} | {} |", spec.name, spec.help).unwrap();
+    }
+    check("metrics.md", &page);
 }
 
 fn describe(command: &mut clap::Command, path: &str, page: &mut String) {

@@ -89,6 +89,7 @@ impl Traffic {
                 broker: "edge-1",
                 received_at_ms: planned.due_ms,
                 delivery,
+                replay: None,
             };
             value.clear();
             record::encode(&Event::new(reading, receipt, FUTURE_SKEW_MS_MAX_DEFAULT), &mut value);

@@ -234,6 +234,7 @@ impl<'rules> Batch<'rules> {
                 number: received.number,
                 index,
             },
+            replay: publish.replay.as_deref(),
         };
         let event = Event::new(reading, receipt, self.rules.future_skew_ms_max);
         let start = self.buffer.len();

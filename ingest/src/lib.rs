@@ -2,7 +2,8 @@
 //!
 //! In the order of a message's path: [`source`] (one MQTT connection), `subscriber` (keeps it up and reads it),
 //! `decoder` (message to records), `forwarder` (records to the log, through the ordered window of `bridge`), `acker`
-//! (acknowledgements back to the broker). [`pipeline`] wires them.
+//! (acknowledgements back to the broker). [`pipeline`] wires them. [`replayer`] publishes dead letters again, for the path
+//! to begin anew.
 //!
 //! Nothing here may acknowledge, drop or reorder a message on its own: only [`bridge`] decides, and it does no I/O.
 
@@ -20,6 +21,7 @@ pub mod message;
 pub mod metrics;
 mod occupancy;
 pub mod pipeline;
+pub mod replayer;
 pub mod source;
 mod subscriber;
 

@@ -116,6 +116,13 @@ pub const DRAIN_MAX_DEFAULT: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for the last acknowledgements to leave and the connection to close.
 pub const DISCONNECT_MAX: Duration = Duration::from_secs(2);
 
+/// Replayed letters without an acknowledgement on one connection: brokers grant more than that by default,
+/// and a replay is in no hurry.
+pub const REPLAY_INFLIGHT: u16 = 64;
+
+/// A replay gives up when the broker acknowledges nothing for this long.
+pub const REPLAY_ACK_MAX: Duration = Duration::from_secs(30);
+
 const _: () = assert!(
     WINDOW_MESSAGES_DEFAULT > RECEIVE_MAXIMUM_DEFAULT as usize,
     "a broker that keeps to the receive maximum must not be slowed down"

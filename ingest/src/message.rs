@@ -5,7 +5,7 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use schemas::Reason;
+use schemas::{Reason, Replay};
 
 /// How a message was sent to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +35,8 @@ pub struct Publish {
     pub qos: Qos,
     /// The broker may have sent it before.
     pub redelivered: bool,
+    /// It says that it is a dead letter published again.
+    pub replay: Option<Box<Replay<'static>>>,
 }
 
 /// A publish that was taken in.

@@ -109,6 +109,12 @@ impl Health {
         }
     }
 
+    /// Where its times come from.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
     /// Adds a component, starting. A name that is already there starts anew.
     #[must_use]
     pub fn component(&self, name: &str, need: Need) -> HealthReporter {

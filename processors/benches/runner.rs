@@ -113,6 +113,7 @@ fn filled_log() -> MemoryLog {
             broker: "edge-1".into(),
             ts_assigned: false,
             delivery: None,
+            replay_of: None,
         };
         let mut value = Vec::new();
         record::encode(&event, &mut value);

@@ -114,6 +114,23 @@ const _: () = assert!(CHECKPOINTS_KEPT >= 2, "a damaged checkpoint needs one to 
 /// waits for one after the other.
 pub(crate) const FETCHED_TOGETHER: usize = 16;
 
+/// A claimed time this long before receipt counts as far in the past: longer than a device is usually out of reach.
+/// No setting, since it shapes state.
+pub(crate) const CLOCK_FAR_PAST_MS: i64 = 86_400_000;
+
+/// Replayed events of a partition that are remembered, however old: only further replays push them out, so a replay
+/// that is done again months later is still recognised. At most 5 MB.
+pub(crate) const REPLAYS_KEPT: usize = 262_144;
+
+/// Tenants with a label of their own in metrics: a scraper keeps a series for each.
+pub(crate) const TENANT_LABELS_MAX: usize = 100;
+
+/// Tenants of one partition told by name at one flush; the others are told together.
+pub(crate) const TENANTS_PER_FLUSH_MAX: usize = 1_000;
+
+/// How often the age of watermarks is brought up to date: scrapers come every few seconds.
+pub(crate) const FRESHNESS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Messages that a broker can have sent to one connection without an acknowledgement, and that it may send again: more
 /// than ingest's window, and less than half of the 65,535 packet identifiers, so that one used again is told apart.
 pub(crate) const DELIVERIES_IN_FLIGHT_MAX: u64 = 30_000;

@@ -2,12 +2,15 @@
 //!
 //! The ledger adds up at every flush: consumed = inserted + duplicates + buffered + abandoned, in records.
 
+pub(crate) mod freshness;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use ::metrics::{Counter, Gauge, Histogram};
 use eventlog::TopicPartition;
 use platform::telemetry::{MetricKind, MetricSpec, MetricUnit};
 
+use self::freshness::Freshness;
 use crate::task::TaskStats;
 
 const COUNT: MetricUnit = MetricUnit::Count;
@@ -56,6 +59,21 @@ const WATERMARK: MetricSpec = MetricSpec::new_gauge(
     "meridian_process_watermark_seconds",
     MetricUnit::Seconds,
     "Unix time up to which a partition's events have come in, by their own clocks.",
+);
+const FRESHNESS: MetricSpec = MetricSpec::new_gauge(
+    "meridian_process_freshness_seconds",
+    MetricUnit::Seconds,
+    "How long ago a partition's watermark was.",
+);
+const TENANT_WATERMARK: MetricSpec = MetricSpec::new_gauge(
+    "meridian_process_tenant_watermark_seconds",
+    MetricUnit::Seconds,
+    "Unix time up to which a tenant's events have come in; tenants beyond the first hundred are `_other`.",
+);
+const TENANT_FRESHNESS: MetricSpec = MetricSpec::new_gauge(
+    "meridian_process_tenant_freshness_seconds",
+    MetricUnit::Seconds,
+    "How long ago a tenant's watermark was.",
 );
 const ACCUMULATORS: MetricSpec =
     MetricSpec::new_gauge("meridian_process_accumulators", COUNT, "Rollup cells held in memory.");
@@ -131,6 +149,9 @@ pub const METRICS: &[MetricSpec] = &[
     BUFFERED,
     OFFSET,
     WATERMARK,
+    FRESHNESS,
+    TENANT_WATERMARK,
+    TENANT_FRESHNESS,
     ACCUMULATORS,
     DEVICES,
     PARTITIONS,
@@ -156,7 +177,6 @@ pub(crate) struct PartitionLedger {
     restarts: Counter,
     buffered: Gauge,
     offset: Gauge,
-    watermark: Gauge,
     accumulators: Gauge,
     devices: Gauge,
     /// Records handed to the task.
@@ -179,7 +199,6 @@ impl PartitionLedger {
             restarts: RESTARTS.counter(labels),
             buffered: BUFFERED.gauge(labels),
             offset: OFFSET.gauge(labels),
-            watermark: WATERMARK.gauge(labels),
             accumulators: ACCUMULATORS.gauge(labels),
             devices: DEVICES.gauge(labels),
             handed_count: 0,
@@ -202,7 +221,6 @@ impl PartitionLedger {
         self.duplicates.increment(duplicates);
         self.dead_letters.increment(stats.dead_letters - before.dead_letters);
         self.restarts.increment(stats.restarts - before.restarts);
-        self.watermark.set(stats.watermark_ms as f64 / 1_000.0);
         self.accumulators.set(stats.accumulators as f64);
         self.devices.set(stats.devices as f64);
         self.show_buffered();
@@ -239,6 +257,7 @@ pub(crate) struct InstanceMetrics {
     pub(crate) pending_rows: Gauge,
     pub(crate) checkpoints_fenced: Counter,
     pub(crate) checkpoints_damaged: Counter,
+    pub(crate) freshness: Freshness,
 }
 
 impl InstanceMetrics {
@@ -255,6 +274,7 @@ impl InstanceMetrics {
             pending_rows: PENDING_ROWS.gauge(&[]),
             checkpoints_fenced: CHECKPOINTS_FENCED.counter(&[]),
             checkpoints_damaged: CHECKPOINTS_DAMAGED.counter(&[]),
+            freshness: Freshness::default(),
         }
     }
 

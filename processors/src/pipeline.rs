@@ -49,5 +49,5 @@ pub async fn run<S: RowSink>(
         return Err(ProcessError::Settings(faults));
     }
     let coordinator = Coordinator::new(settings, consumer, sink, checkpoints, shutdown, reporter)?;
-    coordinator.run().await
+    coordinator.run(health.clock()).await
 }

@@ -7,11 +7,12 @@
 use schemas::{DeliveryMark, Event, Reading, Reason, Receipt, Rejection, limits, payload, record};
 
 /// Reasons that a payload alone cannot give.
-const NOT_OF_A_PAYLOAD: [Reason; 4] = [
+const NOT_OF_A_PAYLOAD: [Reason; 5] = [
     Reason::InvalidTopic,
     Reason::PayloadTooLarge,
     Reason::InvalidRecord,
     Reason::RecordRefused,
+    Reason::RowRefused,
 ];
 
 const RECEIVED_AT_MS: i64 = 1_732_212_345_678;
@@ -58,6 +59,7 @@ fn event(reading: Reading<'_>, index: u32) {
             number: 1,
             index,
         },
+        replay: None,
     };
     let event = Event::new(reading, receipt, limits::FUTURE_SKEW_MS_MAX_DEFAULT);
     assert!(event.ts_ms <= RECEIVED_AT_MS + limits::FUTURE_SKEW_MS_MAX_DEFAULT);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::limits::DETAIL_CHARS_MAX;
+use crate::{Replay, limits::DETAIL_CHARS_MAX};
 
 /// Why a message cannot become events. The texts are part of the contract and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,11 +45,13 @@ pub enum Reason {
     InvalidRecord,
     /// The log refuses the record for good.
     RecordRefused,
+    /// ClickHouse refuses the row, and takes its neighbours.
+    RowRefused,
 }
 
 impl Reason {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidTopic,
         Self::PayloadTooLarge,
         Self::InvalidJson,
@@ -69,6 +71,7 @@ impl Reason {
         Self::InvalidMetricValue,
         Self::InvalidRecord,
         Self::RecordRefused,
+        Self::RowRefused,
     ];
 
     /// The text in headers, tables and metrics.
@@ -94,6 +97,7 @@ impl Reason {
             Self::InvalidMetricValue => "invalid_metric_value",
             Self::InvalidRecord => "invalid_record",
             Self::RecordRefused => "record_refused",
+            Self::RowRefused => "row_refused",
         }
     }
 
@@ -111,24 +115,28 @@ pub enum Stage {
     Ingest,
     /// After the log.
     Process,
+    /// At the table.
+    Insert,
 }
 
 impl Stage {
+    /// All stages, in the order of the path.
+    pub const ALL: [Self; 3] = [Self::Ingest, Self::Process, Self::Insert];
+
     /// The text in headers and tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
             Self::Process => "process",
+            Self::Insert => "insert",
         }
     }
 
     /// The stage of that text.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
-        [Self::Ingest, Self::Process]
-            .into_iter()
-            .find(|stage| stage.as_str() == text)
+        Self::ALL.into_iter().find(|stage| stage.as_str() == text)
     }
 }
 
@@ -175,9 +183,14 @@ pub struct DeadLetter<'a> {
     pub packet_id: u16,
     /// The broker may have sent it before.
     pub redelivered: bool,
+    /// It is a letter published again, and refused again.
+    pub replay: Option<Replay<'a>>,
     /// The bytes as received.
     pub payload: Cow<'a, [u8]>,
 }
+
+/// Stands in the detail of a letter whose payload was cut, before what was kept of it.
+pub const PAYLOAD_CUT_MARK: &str = " (payload cut: ";
 
 /// Names of the headers of a record in the dead-letter topic.
 pub mod header {
@@ -199,13 +212,19 @@ pub mod header {
     pub const PACKET_ID: &str = "packet-id";
     /// `true` or `false`.
     pub const REDELIVERED: &str = "redelivered";
+    /// [`crate::Replay::of`]; only on a letter that was published again, as the two below.
+    pub const REPLAY_OF: &str = "replay-of";
+    /// [`crate::Replay::count`], decimal.
+    pub const REPLAY_COUNT: &str = "replay-count";
+    /// [`crate::Replay::received_at_ms`], decimal.
+    pub const REPLAY_RECEIVED_AT: &str = "replay-received-at";
 }
 
 impl<'a> DeadLetter<'a> {
     /// The headers of its record, in a fixed order.
     #[must_use]
-    pub fn headers(&self) -> [(&'static str, String); 9] {
-        [
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
             (header::ID, self.id.to_string()),
             (header::REASON, self.reason.as_str().to_owned()),
             (header::DETAIL, self.detail.to_string()),
@@ -215,13 +234,25 @@ impl<'a> DeadLetter<'a> {
             (header::BROKER, self.broker.to_string()),
             (header::PACKET_ID, self.packet_id.to_string()),
             (header::REDELIVERED, self.redelivered.to_string()),
-        ]
+        ];
+        if let Some(replay) = &self.replay {
+            headers.extend([
+                (header::REPLAY_OF, replay.of.to_string()),
+                (header::REPLAY_COUNT, replay.count.to_string()),
+                (header::REPLAY_RECEIVED_AT, replay.received_at_ms.to_string()),
+            ]);
+        }
+        headers
     }
 
     /// Reads a record of the dead-letter topic. `find` gives the value of a header. None when the record was not
     /// written by us (its headers are missing or malformed).
     pub fn from_record(find: impl Fn(&str) -> Option<&'a [u8]>, payload: &'a [u8]) -> Option<Self> {
         let text = |name: &str| find(name).and_then(|value| std::str::from_utf8(value).ok());
+        let replay = text(header::REPLAY_OF).and_then(|of| {
+            let count = text(header::REPLAY_COUNT)?.parse().ok()?;
+            Replay::new(of, count, text(header::REPLAY_RECEIVED_AT)?.parse().ok()?)
+        });
         Some(Self {
             id: text(header::ID)?.into(),
             reason: Reason::from_text(text(header::REASON)?)?,
@@ -232,6 +263,7 @@ impl<'a> DeadLetter<'a> {
             received_at_ms: text(header::RECEIVED_AT)?.parse().ok()?,
             packet_id: text(header::PACKET_ID)?.parse().ok()?,
             redelivered: text(header::REDELIVERED)?.parse().ok()?,
+            replay,
             payload: payload.into(),
         })
     }
@@ -262,6 +294,7 @@ mod tests {
             received_at_ms: 12,
             packet_id: 3,
             redelivered: true,
+            replay: Replay::new("1-1", 3, 11),
             payload: b"{}\0\xff".as_slice().into(),
         };
         let headers = letter.headers();

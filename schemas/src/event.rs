@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::Replay;
+
 /// Metrics of one event, in order of appearance.
 pub type Metrics<'a> = Vec<Metric<'a>>;
 
@@ -137,6 +139,8 @@ pub struct Receipt<'a> {
     pub received_at_ms: i64,
     /// Which delivery.
     pub delivery: DeliveryMark,
+    /// It was received before, refused, and published again.
+    pub replay: Option<&'a Replay<'a>>,
 }
 
 /// A reading that we received: the unit that is counted exactly once.
@@ -170,23 +174,29 @@ pub struct Event<'a> {
     pub ts_assigned: bool,
     /// Which delivery it was: present exactly when the device claimed no time.
     pub delivery: Option<DeliveryMark>,
+    /// The dead letter that it was before, if it was one.
+    pub replay_of: Option<Cow<'a, str>>,
 }
 
 impl<'a> Event<'a> {
     /// Joins what was said with how it was received.
     ///
     /// A claimed time more than `future_skew_ms_max` ahead of receipt is not believed: `ts_ms` becomes the time of
-    /// receipt, and the claim is kept in `device_ts_ms`.
+    /// receipt, and the claim is kept in `device_ts_ms`. What was refused and published again is judged as of its first
+    /// receipt, so that the event is the same whenever it is published again.
     #[must_use]
     pub fn new(reading: Reading<'a>, receipt: Receipt<'a>, future_skew_ms_max: i64) -> Self {
-        let latest_believable = receipt.received_at_ms.saturating_add(future_skew_ms_max);
+        let first_received_at_ms = receipt.replay.map_or(receipt.received_at_ms, |replay| {
+            replay.received_at_ms.min(receipt.received_at_ms)
+        });
+        let latest_believable = first_received_at_ms.saturating_add(future_skew_ms_max);
         let disbelieved = reading.claimed_ts_ms.filter(|claim| *claim > latest_believable);
         let believed = reading.claimed_ts_ms.filter(|claim| *claim <= latest_believable);
         let ts_assigned = reading.claimed_ts_ms.is_none();
         Self {
             tenant: Cow::Borrowed(receipt.tenant),
             device: Cow::Borrowed(receipt.device),
-            ts_ms: believed.unwrap_or(receipt.received_at_ms),
+            ts_ms: believed.unwrap_or(first_received_at_ms),
             device_ts_ms: disbelieved,
             ts_submilli_ns: reading.claimed_submilli_ns,
             seq: reading.seq,
@@ -198,6 +208,7 @@ impl<'a> Event<'a> {
             broker: Cow::Borrowed(receipt.broker),
             ts_assigned,
             delivery: ts_assigned.then_some(receipt.delivery),
+            replay_of: receipt.replay.map(|replay| Cow::Borrowed(&*replay.of)),
         }
     }
 
@@ -221,6 +232,14 @@ mod tests {
     const RECEIVED_AT_MS: i64 = 1_700_000_000_000;
 
     fn receive(claimed_ts_ms: Option<i64>, seq: Option<u64>) -> Event<'static> {
+        receive_as(claimed_ts_ms, seq, None)
+    }
+
+    fn receive_as(
+        claimed_ts_ms: Option<i64>,
+        seq: Option<u64>,
+        replay: Option<&'static Replay<'static>>,
+    ) -> Event<'static> {
         let delivery = DeliveryMark {
             packet_id: 7,
             redelivered: false,
@@ -234,6 +253,7 @@ mod tests {
             broker: "edge",
             received_at_ms: RECEIVED_AT_MS,
             delivery,
+            replay,
         };
         Event::new(
             Reading {
@@ -267,6 +287,32 @@ mod tests {
         assert!(receive(None, None).delivery.is_some());
         assert!(receive(None, Some(1)).delivery.is_some());
         assert!(receive(Some(1), None).delivery.is_none());
+    }
+
+    #[test]
+    fn what_is_published_again_has_the_time_of_its_first_receipt() {
+        static LETTER: Replay<'static> = Replay {
+            of: Cow::Borrowed("run-7"),
+            count: 1,
+            received_at_ms: RECEIVED_AT_MS - 86_400_000,
+        };
+        static FORGED: Replay<'static> = Replay {
+            of: Cow::Borrowed("run-7"),
+            count: 1,
+            received_at_ms: RECEIVED_AT_MS + 86_400_000,
+        };
+        let event = receive_as(None, None, Some(&LETTER));
+        assert_eq!((event.ts_ms, event.ts_assigned), (LETTER.received_at_ms, true));
+        assert_eq!(event.received_at_ms, RECEIVED_AT_MS);
+        assert_eq!(event.replay_of.as_deref(), Some("run-7"));
+        let claimed = LETTER.received_at_ms + 3_600_000;
+        let event = receive_as(Some(claimed), None, Some(&LETTER));
+        assert_eq!(
+            (event.ts_ms, event.device_ts_ms),
+            (LETTER.received_at_ms, Some(claimed)),
+            "not believed then, so not believed now"
+        );
+        assert_eq!(receive_as(None, None, Some(&FORGED)).ts_ms, RECEIVED_AT_MS);
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub const TIMESTAMP_MS_MAX: i64 = u32::MAX as i64 * 1000;
 /// Characters of a rejection's detail: it names the fault, it does not repeat the payload.
 pub const DETAIL_CHARS_MAX: usize = 200;
 
+/// Longest id of a dead letter that a replay may name: our own have some 60 bytes.
+pub const LETTER_ID_BYTES_MAX: usize = 256;
+
 const _: () = assert!(
     EVENTS_PER_BATCH_MAX < PAYLOAD_BYTES_MAX_DEFAULT,
     "an event takes more than one byte"

@@ -14,7 +14,7 @@ use crate::{
     DeliveryMark, Event, Metric, Motion, Position, Reason, Rejection,
     event::{Attributes, Metrics},
     limits::METRICS_PER_EVENT_MAX,
-    name, timestamp,
+    name, replay, timestamp,
 };
 
 /// Topic of canonical events.
@@ -89,6 +89,8 @@ struct EventV1<'a> {
     broker: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delivery: Option<DeliveryV1>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    replay_of: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,6 +143,7 @@ impl<'a> EventV1<'a> {
                 number: mark.number,
                 index: mark.index,
             }),
+            replay_of: event.replay_of.clone(),
         }
     }
 
@@ -158,6 +161,9 @@ impl<'a> EventV1<'a> {
         }
         if self.metrics.0.is_empty() && position.is_none() {
             return Err("neither a metric nor a position");
+        }
+        if self.replay_of.as_deref().is_some_and(|id| !replay::is_letter_id(id)) {
+            return Err("`replay_of` is no id of a dead letter");
         }
         let delivery = self.delivery.map(|mark| DeliveryMark {
             packet_id: mark.packet_id,
@@ -186,6 +192,7 @@ impl<'a> EventV1<'a> {
             broker: self.broker,
             ts_assigned: self.ts_assigned,
             delivery,
+            replay_of: self.replay_of,
         })
     }
 }
@@ -306,7 +313,7 @@ mod tests {
             position in (-900_000_000..=900_000_000i32, -1_800_000_000..=1_800_000_000i32), located in any::<bool>(),
             motion in any_motion(), metrics in proptest::collection::btree_map("[A-Za-z_][A-Za-z0-9_.:/-]{0,9}", finite(), 1..6),
             attributes in proptest::collection::btree_map(".{0,9}", ".{0,20}", 0..3), broker in ".{0,9}",
-            ts_assigned in any::<bool>(), mark in proptest::option::of(any::<(u16, bool, u32, u64, u32)>()), ts_submilli_ns in 0..1_000_000u32,
+            replay_of in proptest::option::of("[!-~]{1,20}"), ts_assigned in any::<bool>(), mark in proptest::option::of(any::<(u16, bool, u32, u64, u32)>()), ts_submilli_ns in 0..1_000_000u32,
         ) -> Event<'static> {
             Event {
                 tenant: tenant.into(), device: device.into(), ts_ms, device_ts_ms, ts_submilli_ns, seq,
@@ -315,6 +322,7 @@ mod tests {
                 attributes: attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
                 received_at_ms: ts_ms, broker: broker.into(), ts_assigned,
                 delivery: mark.map(|(packet_id, redelivered, run, number, index)| DeliveryMark { packet_id, redelivered, run, number, index }),
+                replay_of: replay_of.map(Into::into),
             }
         }
     }
@@ -358,6 +366,7 @@ mod tests {
             broker: "edge-1".into(),
             ts_assigned: false,
             delivery: None,
+            replay_of: None,
         };
         let mut bytes = Vec::new();
         encode(&event, &mut bytes);

@@ -232,6 +232,16 @@ pub struct DeviceRows {
     pub seq: Vec<u64>,
     /// 1 when its clock was not believed.
     pub clock_suspect: Vec<u8>,
+    /// Events with a time of the device's own.
+    pub clock_claim_count: Vec<u64>,
+    /// How far its clock is behind, in milliseconds; negative: ahead.
+    pub clock_skew_ms: Vec<i64>,
+    /// Claims too far ahead to be believed.
+    pub clock_future_count: Vec<u64>,
+    /// Claims far in the past.
+    pub clock_past_count: Vec<u64>,
+    /// Receipt of the last claim, Unix milliseconds; 0 where there is none.
+    pub clock_seen_at_ms: Vec<i64>,
     /// Broker that it came through.
     pub broker: TextColumn,
     /// Number of metrics of each device, as list ends into the two columns below.
@@ -262,6 +272,11 @@ impl DeviceRows {
         self.cell.append(&mut other.cell);
         self.seq.append(&mut other.seq);
         self.clock_suspect.append(&mut other.clock_suspect);
+        self.clock_claim_count.append(&mut other.clock_claim_count);
+        self.clock_skew_ms.append(&mut other.clock_skew_ms);
+        self.clock_future_count.append(&mut other.clock_future_count);
+        self.clock_past_count.append(&mut other.clock_past_count);
+        self.clock_seen_at_ms.append(&mut other.clock_seen_at_ms);
         self.broker.append(&mut other.broker);
         append_ends(&mut self.metric_ends, &mut other.metric_ends, self.metric_values.len());
         self.metric_names.append(&mut other.metric_names);
@@ -295,6 +310,12 @@ pub struct DeadLetterRows {
     pub topic: TextColumn,
     /// The original bytes.
     pub payload: TextColumn,
+    /// The letter that it was at first; empty for one that was not published again.
+    pub replay_of: TextColumn,
+    /// How often it was published again.
+    pub replay_count: Vec<u16>,
+    /// When the message was first received, Unix milliseconds.
+    pub first_received_at_ms: Vec<i64>,
     /// Log partition (of the dead-letter topic, or of the events topic for stage `process`).
     pub partition: Vec<u16>,
     /// Log offset.
@@ -310,6 +331,9 @@ columns!(DeadLetterRows {
     broker,
     topic,
     payload,
+    replay_of,
+    replay_count,
+    first_received_at_ms,
     partition,
     offset
 });

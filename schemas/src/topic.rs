@@ -43,6 +43,21 @@ impl TopicPattern {
         Ok(Self { segments })
     }
 
+    /// A regular expression, without anchors, for the topics of a tenant.
+    #[must_use]
+    pub fn regex_of_tenant(&self, tenant: &str) -> String {
+        let segments: Vec<String> = self
+            .segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::Literal(text) => regex_escape(text),
+                Segment::Tenant => regex_escape(tenant),
+                Segment::Device | Segment::Other => "[^/]*".to_owned(),
+            })
+            .collect();
+        segments.join("/")
+    }
+
     /// Tenant and device of a topic. None when the topic has another shape.
     ///
     /// # Errors
@@ -65,6 +80,19 @@ impl TopicPattern {
         }
         Some(check_names(tenant, device))
     }
+}
+
+/// A text that stands for itself in a regular expression.
+#[must_use]
+pub fn regex_escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if letter.is_ascii() && !letter.is_ascii_alphanumeric() && letter != '_' {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
 }
 
 fn check_names<'topic>(tenant: &'topic str, device: &'topic str) -> Result<(&'topic str, &'topic str), Rejection> {
@@ -119,6 +147,12 @@ mod tests {
         for topic in ["telemetry/acme", "telemetry/acme/bus/7", "status/acme/bus", ""] {
             assert_eq!(read("telemetry/{tenant}/{device}", topic), None, "{topic}");
         }
+    }
+
+    #[test]
+    fn the_topics_of_a_tenant_are_told_by_an_expression() {
+        let pattern = TopicPattern::parse("v1/{site}/{tenant}/{device}").expect("a pattern");
+        assert_eq!(pattern.regex_of_tenant("a.b"), "v1/[^/]*/a\\.b/[^/]*");
     }
 
     #[test]

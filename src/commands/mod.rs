@@ -1,6 +1,7 @@
 //! One file for each command. A command reads its options, starts what it needs, and says what came of it.
 
 pub(crate) mod config;
+pub(crate) mod dlq;
 pub(crate) mod embedded;
 pub(crate) mod ingest;
 pub(crate) mod loadtest;
@@ -8,5 +9,6 @@ pub(crate) mod migrate;
 pub(crate) mod process;
 pub(crate) mod serve;
 pub(crate) mod tap;
+pub(crate) mod trace;
 pub(crate) mod up;
 pub(crate) mod validate;

@@ -14,7 +14,7 @@ use schemas::{Event, record};
 
 use crate::{
     cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, output, pipeline,
-    process::until_signalled,
+    process::until_signalled, when,
 };
 
 const EXAMPLES: &str = "\
@@ -149,7 +149,7 @@ fn show(lines: &[u8], json: bool) -> Result<(), Failure> {
 }
 
 fn describe(event: &Event<'_>, text: &mut String) -> std::fmt::Result {
-    write!(text, "{} {}/{}", time(event.ts_ms), event.tenant, event.device)?;
+    write!(text, "{} {}/{}", when::show(event.ts_ms), event.tenant, event.device)?;
     if let Some(seq) = event.seq {
         write!(text, " #{seq}")?;
     }
@@ -160,8 +160,4 @@ fn describe(event: &Event<'_>, text: &mut String) -> std::fmt::Result {
         write!(text, " {}={}", metric.name, metric.value)?;
     }
     writeln!(text)
-}
-
-fn time(unix_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(unix_ms).map_or_else(|_| unix_ms.to_string(), |time| format!("{time:.3}"))
 }

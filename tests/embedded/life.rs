@@ -26,7 +26,7 @@ fn events(device: &str, sequence_numbers: std::ops::Range<u64>) -> Vec<Publish> 
 }
 
 /// Status line and body of a page.
-fn get(url: &str) -> (String, String) {
+pub(crate) fn get(url: &str) -> (String, String) {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     write!(

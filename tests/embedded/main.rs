@@ -7,9 +7,11 @@
 
 mod bad_messages;
 mod cars;
+mod clocks;
 mod command_line;
 mod configuration;
 mod crashes;
+mod dead_letters;
 mod device;
 mod first_start;
 mod kills;
@@ -19,3 +21,4 @@ mod messages;
 mod replay;
 mod roles;
 mod store;
+mod trace;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use eventlog::{Header, Message, Token};
 use schemas::{
     DeadLetter, Reason, Rejection, Stage,
-    dead_letter::header,
+    dead_letter::{PAYLOAD_CUT_MARK, header},
     record::{DEAD_LETTERS_TOPIC, EVENT_CONTENT_TYPE, EVENT_TYPE, EVENTS_TOPIC},
 };
 
@@ -87,9 +87,10 @@ impl Stamp {
             received_at_ms: received.received_at_ms,
             packet_id: publish.packet_id,
             redelivered: publish.redelivered,
+            replay: publish.replay.as_deref().cloned(),
             payload: (&[][..]).into(),
         };
-        let headers = letter.headers().into();
+        let headers = letter.headers();
         let mut record = Record {
             key,
             value: publish.payload.clone(),
@@ -162,15 +163,18 @@ pub(super) fn cut_further(record: &mut Record, received: &Received) -> bool {
 
 /// Replaces what the detail says about the cut, or adds it.
 fn say_cut(record: &mut Record, payload_bytes: usize) {
-    const MARK: &str = " (payload cut: ";
     let kept = record.value.len();
     if let RecordKind::DeadLetter(headers) = &mut record.kind
         && let Some((_, detail)) = headers.iter_mut().find(|(name, _)| *name == header::DETAIL)
     {
-        if let Some(at) = detail.find(MARK) {
+        if let Some(at) = detail.find(PAYLOAD_CUT_MARK) {
             detail.truncate(at);
         }
-        write!(detail, "{MARK}the first {kept} of {payload_bytes} bytes are kept)").expect("writing to memory");
+        write!(
+            detail,
+            "{PAYLOAD_CUT_MARK}the first {kept} of {payload_bytes} bytes are kept)"
+        )
+        .expect("writing to memory");
     }
 }
 

@@ -33,6 +33,7 @@ fn received(topic: &[u8], payload: &[u8]) -> Received {
             packet_id: 9,
             qos: Qos::AtLeastOnce,
             redelivered: false,
+            replay: None,
         },
         payload_bytes: payload.len(),
         epoch: Epoch(1),

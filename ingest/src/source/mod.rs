@@ -109,16 +109,16 @@ pub enum SetupError {
 }
 
 /// What an adapter needs to know of a broker, already checked.
-struct Recipe {
-    settings: BrokerSettings,
-    client_id: String,
-    address: address::BrokerAddress,
-    transport: rumqttc::Transport,
-    request_capacity: usize,
+pub(crate) struct Recipe {
+    pub(crate) settings: BrokerSettings,
+    pub(crate) client_id: String,
+    pub(crate) address: address::BrokerAddress,
+    pub(crate) transport: rumqttc::Transport,
+    pub(crate) request_capacity: usize,
 }
 
 impl Recipe {
-    fn new(settings: &BrokerSettings, client_id: String, window_messages_hard_max: usize) -> Result<Self, SetupError> {
+    pub(crate) fn new(settings: &BrokerSettings, client_id: String, requests_max: usize) -> Result<Self, SetupError> {
         let address = address::BrokerAddress::parse(&settings.url)?;
         let transport = if address.tls {
             tls::transport(&settings.tls)?
@@ -130,7 +130,7 @@ impl Recipe {
             client_id,
             address,
             transport,
-            request_capacity: window_messages_hard_max + crate::limits::REQUEST_MARGIN,
+            request_capacity: requests_max + crate::limits::REQUEST_MARGIN,
         })
     }
 }

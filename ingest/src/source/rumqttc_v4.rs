@@ -147,6 +147,8 @@ fn translate(publish: WirePublish) -> Publish {
             QoS::ExactlyOnce => Qos::ExactlyOnce,
         },
         redelivered: publish.dup,
+        // This version of MQTT has no properties.
+        replay: None,
     }
 }
 

@@ -9,9 +9,14 @@ use rumqttc::v5::{
     AsyncClient, Event, EventLoop, Incoming, MqttOptions,
     mqttbytes::{
         QoS,
-        v5::{ConnectProperties, Filter as WireFilter, Publish as WirePublish, RetainForwardRule, SubscribeReasonCode},
+        v5::{
+            ConnectProperties, Filter as WireFilter, Publish as WirePublish, PublishProperties, RetainForwardRule,
+            SubscribeReasonCode,
+        },
     },
 };
+
+use schemas::Replay;
 
 use super::{
     Link, PublishSource, Recipe, SetupError, SourceError, SourceEvent,
@@ -164,7 +169,18 @@ fn translate(publish: WirePublish) -> Publish {
             QoS::ExactlyOnce => Qos::ExactlyOnce,
         },
         redelivered: publish.dup,
+        replay: publish.properties.as_ref().and_then(replay_of),
     }
+}
+
+/// Nearly all messages have no property at all.
+fn replay_of(properties: &PublishProperties) -> Option<Box<Replay<'static>>> {
+    let find = |name: &str| {
+        let found = properties.user_properties.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let replay = Replay::from_properties(find)?;
+    Some(Box::new(replay.into_owned()))
 }
 
 impl AckSink for AcksV5 {

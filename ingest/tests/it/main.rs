@@ -5,6 +5,7 @@
 mod fake_broker;
 mod mosquitto;
 mod publisher;
+mod replays;
 mod running;
 mod scripted;
 mod tls;

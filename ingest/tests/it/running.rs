@@ -16,7 +16,7 @@ use platform::{
     shutdown::{Shutdown, ShutdownTrigger},
 };
 use schemas::{
-    DeadLetter,
+    DeadLetter, Event,
     record::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC},
     topic::TopicPattern,
 };
@@ -149,6 +149,30 @@ pub(crate) fn stored_dead_letters(log: &MemoryLog) -> Vec<(&'static str, Vec<u8>
         }
     }
     stored.sort_unstable();
+    stored
+}
+
+/// What `read` makes of every event.
+pub(crate) fn stored_events_with<T>(log: &MemoryLog, read: impl Fn(&Event<'_>) -> T) -> Vec<T> {
+    let mut stored = Vec::new();
+    for partition in 0..PARTITIONS {
+        for record in records(log, EVENTS_TOPIC, partition).iter() {
+            stored.push(read(&schemas::record::decode(record.value).unwrap()));
+        }
+    }
+    stored
+}
+
+/// What `read` makes of every dead letter.
+pub(crate) fn stored_dead_letters_with<T>(log: &MemoryLog, read: impl Fn(&DeadLetter<'_>) -> T) -> Vec<T> {
+    let mut stored = Vec::new();
+    for partition in 0..PARTITIONS {
+        for record in records(log, DEAD_LETTERS_TOPIC, partition).iter() {
+            stored.push(read(
+                &DeadLetter::from_record(|name| record.header(name), record.value).unwrap(),
+            ));
+        }
+    }
     stored
 }
 

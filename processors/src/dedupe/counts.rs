@@ -1,5 +1,5 @@
 //! A set of counts that mostly follow one another: exact for a whole history without gaps, and for the newest
-//! [`BITS_MAX`] counts of one with gaps.
+//! `BITS_MAX` counts of one with gaps.
 
 use serde::{Deserialize, Serialize};
 

@@ -52,6 +52,25 @@ impl Fingerprinter {
         }
     }
 
+    /// Identity of an event of a dead letter that was published again: the letter, the place in it, and all that the
+    /// event says. A device that forges the name of a letter can only hide events of its own.
+    pub fn replayed(&mut self, key: &[u8], letter: &str, event: &Event<'_>) -> u64 {
+        self.content(key, event);
+        self.text(letter.as_bytes());
+        let claimed = event.claimed_ts_ms();
+        for number in [
+            u64::from(event.seq.is_some()),
+            event.seq.unwrap_or(0),
+            u64::from(claimed.is_some()),
+            claimed.unwrap_or(0) as u64,
+            u64::from(event.ts_submilli_ns),
+            event.delivery.map_or(0, |mark| u64::from(mark.index)),
+        ] {
+            self.buffer.extend_from_slice(&number.to_le_bytes());
+        }
+        xxh3_64(&self.buffer)
+    }
+
     fn content(&mut self, key: &[u8], event: &Event<'_>) {
         self.buffer.clear();
         self.text(key);

@@ -112,7 +112,7 @@ impl RecentSet {
 }
 
 /// A [`RecentMap`] in a checkpoint: sorted, so that equal maps have equal bytes.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RecentMapV1<V> {
     young: Vec<(u64, V)>,
     old: Vec<(u64, V)>,

@@ -34,6 +34,11 @@ pub enum Claim {
         /// An event of this count and content was seen not long ago.
         known: bool,
     },
+    /// No time claimed, and refused before: its count may be of long ago, so a step back says nothing.
+    Late {
+        /// As above.
+        known: bool,
+    },
 }
 
 /// The counts seen of one device.
@@ -56,7 +61,7 @@ struct Run {
 impl SequenceWindow {
     /// Judges an event and remembers it.
     pub fn observe(&mut self, seq: u64, claim: Claim) -> Verdict {
-        if claim == (Claim::None { known: true }) {
+        if let Claim::None { known: true } | Claim::Late { known: true } = claim {
             return Verdict::Duplicate;
         }
         let Some(present) = self.runs.first() else {
@@ -108,7 +113,7 @@ impl Run {
         match claim {
             Claim::At(ms) => self.newest_claim_ms = self.newest_claim_ms.max(ms),
             Claim::Disbelieved(ms) => self.newest_disbelieved_ms = self.newest_disbelieved_ms.max(ms),
-            Claim::None { .. } => {}
+            Claim::None { .. } | Claim::Late { .. } => {}
         }
     }
 
@@ -120,6 +125,7 @@ impl Run {
             Claim::At(ms) => ms > self.newest_claim_ms,
             Claim::Disbelieved(ms) => ms > self.newest_disbelieved_ms,
             Claim::None { known } => !known,
+            Claim::Late { .. } => false,
         };
         is_another && (step_back >= RESTART_STEP || from_the_start)
     }
@@ -129,7 +135,7 @@ impl Run {
         let in_its_time = match claim {
             Claim::At(ms) => ms <= self.newest_claim_ms,
             Claim::Disbelieved(ms) => ms <= self.newest_disbelieved_ms,
-            Claim::None { .. } => false,
+            Claim::None { .. } | Claim::Late { .. } => false,
         };
         in_its_time && seq <= self.counts.highest()
     }
@@ -175,6 +181,24 @@ mod tests {
         let verdicts = observe_all(first_run.chain(second_run));
         assert_eq!(verdicts[500], Verdict::Restart);
         assert!(verdicts[501..].iter().all(|verdict| *verdict == Verdict::New));
+    }
+
+    #[test]
+    fn what_was_refused_long_ago_fills_its_gap_and_is_no_restart() {
+        let mut window = SequenceWindow::default();
+        let untimed = Claim::None { known: false };
+        for seq in (0..500u64).filter(|seq| *seq != 3) {
+            assert_eq!(window.observe(seq, untimed), Verdict::New);
+        }
+        let late = Claim::Late { known: false };
+        assert_eq!(window.observe(3, late), Verdict::New);
+        assert_eq!(window.observe(3, late), Verdict::Duplicate);
+        assert_eq!(
+            window.observe(4, late),
+            Verdict::Duplicate,
+            "the device sent it well in the end"
+        );
+        assert_eq!(window.observe(500, untimed), Verdict::New, "the run goes on");
     }
 
     #[test]

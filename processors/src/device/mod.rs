@@ -1,5 +1,6 @@
 //! What is known of each device of a partition: where it was last, what it said last, which of its counts were seen.
 
+pub mod clock;
 pub mod table;
 
 use schemas::{
@@ -8,6 +9,7 @@ use schemas::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::clock::ClockQuality;
 use crate::{
     dedupe::sequence::SequenceWindow,
     rollup::accumulator::Origin,
@@ -74,6 +76,9 @@ pub struct DeviceState {
     pub attributes: Vec<(String, String)>,
     /// Offset of the last event that changed anything here.
     pub last_offset: u64,
+    /// How good its clock is. Stands beside the devices in a checkpoint: see `task::checkpoint`.
+    #[serde(skip)]
+    pub clock: ClockQuality,
     /// Changed since it was last written.
     #[serde(skip)]
     pub dirty: bool,
@@ -89,6 +94,12 @@ impl DeviceState {
             place_ts_ms: i64::MIN,
             ..Self::default()
         }
+    }
+
+    /// The time of its newest event, as far as its clock is believed. None before its first event.
+    #[must_use]
+    pub fn believed_ms(&self) -> Option<i64> {
+        (self.ts_ms != i64::MIN).then(|| self.ts_ms.min(self.received_at_ms))
     }
 
     /// The symbol of a metric of this device. `hint` is where it probably stands in the list.
@@ -129,6 +140,11 @@ impl DeviceState {
     /// Takes over what an event says of the device itself; older events change nothing that a newer one said.
     pub fn update(&mut self, event: &Event<'_>, offset: u64) {
         self.last_offset = offset;
+        // The receipt of what was published again says nothing of the device's clock.
+        if let (Some(claimed_ts_ms), None) = (event.claimed_ts_ms(), &event.replay_of) {
+            self.clock
+                .note(claimed_ts_ms, event.received_at_ms, !event.clock_suspect());
+        }
         if event.ts_ms < self.ts_ms {
             return;
         }
@@ -172,6 +188,11 @@ impl DeviceState {
         rows.cell.push(self.place.map_or(0, |place| place.cell));
         rows.seq.push(self.seq);
         rows.clock_suspect.push(u8::from(self.clock_suspect));
+        rows.clock_claim_count.push(self.clock.claim_count);
+        rows.clock_skew_ms.push(self.clock.skew_ms);
+        rows.clock_future_count.push(self.clock.future_count);
+        rows.clock_past_count.push(self.clock.past_count);
+        rows.clock_seen_at_ms.push(self.clock.seen_at_ms);
         rows.broker.push(&self.broker);
         for last in &self.metrics {
             rows.metric_names.push(symbols.names(last.symbol).1);

@@ -4,7 +4,7 @@
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::DeviceState;
+use super::{DeviceState, clock::ClockQuality};
 
 type Devices = HashMap<Box<str>, DeviceState, foldhash::fast::FixedState>;
 
@@ -102,6 +102,20 @@ impl DeviceTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// What is known of clocks, by key; those that never claimed a time are left out.
+    pub fn clocks(&self) -> impl Iterator<Item = (&str, &ClockQuality)> {
+        let all = self.young.iter().chain(&self.old);
+        all.filter(|(_, state)| state.clock.claim_count > 0)
+            .map(|(key, state)| (&**key, &state.clock))
+    }
+
+    /// Puts back what is known of the clock of a device that is known.
+    pub fn restore_clock(&mut self, key: &str, clock: ClockQuality) {
+        if let Some(state) = self.young.get_mut(key).or_else(|| self.old.get_mut(key)) {
+            state.clock = clock;
+        }
     }
 
     /// All devices, in no order that may matter.

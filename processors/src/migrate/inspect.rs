@@ -184,7 +184,10 @@ async fn check_tables(client: &Client, database: &str, found: &mut Inspection) -
         "measurements",
         "rollups",
         "devices",
+        "device_clocks",
         "dead_letters",
+        "dead_letter_replay_log",
+        "dead_letter_replays",
         "schema_migrations",
     ] {
         if find(name).is_none() {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use eventlog::{Consumer, ConsumerEvent, LogError, RecordBatch, TopicPartition};
 use platform::{
+    clock::Clock,
     health::HealthReporter,
     shutdown::{Shutdown, ShutdownTrigger},
 };
@@ -89,9 +90,14 @@ impl<S: RowSink> Coordinator<S> {
     }
 
     /// Works until shutdown is requested, then drains.
-    pub(crate) async fn run(mut self) -> Result<(), ProcessError> {
+    pub(crate) async fn run(mut self, clock: Arc<dyn Clock>) -> Result<(), ProcessError> {
         self.health.ready();
-        let mut worked = self.work().await;
+        let freshness = self.metrics.freshness.clone();
+        let mut worked = tokio::select! {
+            biased;
+            worked = self.work() => worked,
+            () = freshness.keep(clock) => unreachable!("it never ends"),
+        };
         if worked.is_ok() && self.settings.reads_to_end {
             worked = self.read_to_end(limits::READ_TO_END_MAX).await;
         }
@@ -230,9 +236,12 @@ impl<S: RowSink> Coordinator<S> {
             .inserted(flushed.row_counts, &flushed.snapshots, flushed.insert_took);
         let sizes = flushed.checkpoints.iter().map(|written| written.size_bytes);
         self.metrics.checkpointed(sizes, flushed.checkpoint_took);
-        for (topic_partition, stats) in &flushed.stats {
+        let tenants = flushed.tenants.iter().map(|(_, tenants)| tenants);
+        for ((topic_partition, stats), tenants) in flushed.stats.iter().zip(tenants) {
             if let Some(owned) = self.ownership.still(topic_partition, &flushed.claims) {
                 owned.ledger.settle(stats);
+                let freshness = &self.metrics.freshness;
+                freshness.settle(topic_partition, stats.watermark_ms, tenants);
             }
         }
         let mut fenced = Vec::new();

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     checkpoint::{CheckpointError, CheckpointNumber, CheckpointStore},
     limits,
+    metrics::freshness::TenantWatermarks,
     task::TaskStats,
 };
 
@@ -46,6 +47,7 @@ pub(super) struct Flushed {
     pub(super) row_counts: [usize; 4],
     pub(super) snapshots: BTreeMap<(u32, u8), u64>,
     pub(super) stats: Vec<(TopicPartition, TaskStats)>,
+    pub(super) tenants: Vec<(TopicPartition, TenantWatermarks)>,
     pub(super) checkpoints: Vec<Written>,
     pub(super) claims: BTreeMap<TopicPartition, Claim>,
     pub(super) insert_took: Duration,
@@ -78,6 +80,7 @@ impl<S: RowSink> Flush<S> {
             row_counts: [0; 4],
             snapshots: BTreeMap::new(),
             stats: Vec::new(),
+            tenants: Vec::new(),
             checkpoints: Vec::new(),
             claims: self.claims,
             insert_took: Duration::ZERO,
@@ -89,6 +92,7 @@ impl<S: RowSink> Flush<S> {
             let part = part.await.map_err(|_| ProcessError::WorkerLost)?;
             flushed.count(&part.row_counts, part.snapshots);
             flushed.stats.extend(part.stats);
+            flushed.tenants.extend(part.tenants);
             batches.extend(part.encoded);
             taken.extend(part.checkpoints);
         }

@@ -224,6 +224,7 @@ impl<S: RowSink> Coordinator<S> {
         };
         self.uncommitted.remove(topic_partition);
         owned.ledger.abandon();
+        self.metrics.freshness.release(topic_partition);
         self.metrics.partitions.set(self.ownership.len() as f64);
         let command = Command::Release(topic_partition.clone());
         self.pool.send(owned.worker, command).await

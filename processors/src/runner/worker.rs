@@ -19,6 +19,7 @@ use super::RowSink;
 use crate::{
     checkpoint::Checkpoint,
     limits,
+    metrics::freshness::TenantWatermarks,
     task::{Due, Parameters, RestoreError, Task, TaskStats},
 };
 
@@ -88,6 +89,8 @@ pub(super) struct Gathered<E> {
     pub(super) checkpoints: Vec<Taken>,
     /// Every covered task as it was then.
     pub(super) stats: Vec<(TopicPartition, TaskStats)>,
+    /// What metrics tell of tenants.
+    pub(super) tenants: Vec<(TopicPartition, TenantWatermarks)>,
 }
 
 /// A checkpoint ready to be written.
@@ -205,6 +208,7 @@ impl<S: RowSink> Worker<S> {
             snapshots: BTreeMap::new(),
             checkpoints: Vec::new(),
             stats: Vec::new(),
+            tenants: Vec::new(),
         };
         let mut rows = Rows::default();
         for (topic_partition, slot) in &mut self.slots {
@@ -223,6 +227,8 @@ impl<S: RowSink> Worker<S> {
                 gathered.checkpoints.push(slot.checkpoint(topic_partition));
             }
             gathered.stats.push((topic_partition.clone(), slot.task.stats()));
+            let tenants = slot.task.take_tenant_watermarks();
+            gathered.tenants.push((topic_partition.clone(), tenants));
             if rows.counts().iter().sum::<usize>() >= limits::ENCODED_ROWS {
                 gathered.add(&*self.sink, std::mem::take(&mut rows));
             }

@@ -98,10 +98,21 @@ fn is_permanent(code: u32) -> bool {
         code,
         // Our data is not what the table takes: cannot parse, types, numbers of columns, too large.
         6 | 26 | 27 | 33 | 38 | 41 | 43 | 44 | 53 | 70 | 72 | 117 | 131 | 321 | 636
+        // What somebody added to the table refuses a value: constraints, and views that compute with it.
+        | 69 | 153 | 407 | 469
         // Our statement or table does not fit: names, columns, database, table, settings, syntax, formats.
         | 8 | 10 | 16 | 20 | 36 | 46 | 47 | 48 | 60 | 62 | 73 | 80 | 81 | 115 | 306 | 395
         // We may not: read-only user, unknown user, wrong password, rights.
         | 164 | 192 | 193 | 194 | 497 | 516
+    )
+}
+
+/// Codes that one row can cause while its neighbours are taken: a constraint, or a view that cannot compute with a value.
+/// Codes that tell of the whole table are not among them.
+pub(super) fn may_be_one_row(code: u32) -> bool {
+    matches!(
+        code,
+        6 | 27 | 38 | 41 | 69 | 70 | 72 | 131 | 153 | 321 | 395 | 407 | 469
     )
 }
 

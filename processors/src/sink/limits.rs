@@ -7,6 +7,10 @@ use std::time::Duration;
 /// partition for ever.
 pub const INSERT_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// Rows of one flush that may be refused on their own. More is no matter of rows: then somebody has to look at the table
+/// before anything else is lost to it.
+pub const REFUSED_ROWS_MAX: usize = 100;
+
 /// Bodies are sent, and compressed, in pieces of this size: large enough that a piece costs nothing beside its bytes,
 /// small enough that the server decompresses in its cache.
 pub const PIECE_BYTES: usize = 1024 * 1024;

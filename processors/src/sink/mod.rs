@@ -2,10 +2,11 @@
 //!
 //! Every row is idempotent by its key, so an INSERT whose outcome is unknown is simply repeated. The whole body exists
 //! before the request opens, so the server never waits for us in the middle of one. Must never drop rows: an INSERT
-//! ends in success, or in an error that trying again cannot cure.
+//! ends in success, or in an error that trying again cannot cure. A row that is refused on its own becomes a dead letter.
 
 pub mod error;
 pub mod limits;
+mod refusal;
 
 use arrow::error::ArrowError;
 use bytes::Bytes;
@@ -115,7 +116,7 @@ impl ClickHouseSink {
         futures::future::try_join_all(inserts).await.map(drop)
     }
 
-    async fn insert_table(&self, encoded: EncodedTable) -> Result<(), SinkError> {
+    pub(crate) async fn insert_table(&self, encoded: EncodedTable) -> Result<(), SinkError> {
         let insert = Insert::new(self.client.clone(), &self.database, encoded);
         let what = format!("insert into `{}`", insert.table.name());
         let mut delays = self.backoff.delays(rand::rngs::SmallRng::from_rng(&mut rand::rng()));
@@ -138,7 +139,17 @@ impl RowSink for ClickHouseSink {
 
     async fn insert(&self, batches: Vec<Self::Encoded>) -> Result<(), SinkError> {
         let shares = batches.into_iter().collect::<Result<Vec<_>, _>>()?;
-        self.insert_tables(encode_tables(&shares)?).await
+        let tables = encode_tables(&shares)?;
+        match self.insert_tables(tables.clone()).await {
+            Err(error) if refusal::may_be_of_one_row(&error) => {
+                let letters = refusal::sort_out(self, &shares, error).await?;
+                let others = tables
+                    .into_iter()
+                    .filter(|encoded| encoded.table != Table::Measurements);
+                self.insert_tables(others.chain(letters).collect()).await
+            }
+            done => done,
+        }
     }
 }
 

@@ -13,7 +13,10 @@ use crate::{
         delivery::RecentDeliveriesV1,
         recent::{RecentLimits, RecentSetV1},
     },
-    device::table::DeviceTableV1,
+    device::{
+        clock::ClockQuality,
+        table::{DeviceTable, DeviceTableV1},
+    },
     rollup::{accumulator::Origin, wire::RollupsV1},
     symbols::{Symbols, SymbolsV1},
 };
@@ -39,6 +42,15 @@ pub enum RestoreError {
 enum Wire {
     EventsV1(Box<EventsV1>),
     DeadLettersV1(Box<DeadLettersV1>),
+    EventsV2(Box<EventsV1>, Box<AdditionsV2>),
+}
+
+/// What the second version has more.
+#[derive(Default, Serialize, Deserialize)]
+struct AdditionsV2 {
+    replays: RecentSetV1,
+    /// By key, sorted.
+    clocks: Vec<(String, ClockQuality)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,7 +81,7 @@ struct DeadLettersV1 {
 
 pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
     let state = &task.state;
-    encode(&Wire::EventsV1(Box::new(EventsV1 {
+    let events = EventsV1 {
         topic_partition: task.topic_partition.to_string(),
         incarnation: task.origin.incarnation,
         parameters: task.parameters.clone(),
@@ -83,7 +95,15 @@ pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
         deliveries: RecentDeliveriesV1::from(&state.deliveries),
         devices: DeviceTableV1::from(&state.devices),
         rollups: RollupsV1::from(&state.rollups),
-    })))
+    };
+    let clocks = state.devices.clocks();
+    let mut clocks: Vec<_> = clocks.map(|(key, clock)| (key.to_owned(), *clock)).collect();
+    clocks.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    let additions = AdditionsV2 {
+        replays: RecentSetV1::from(&state.replays),
+        clocks,
+    };
+    encode(&Wire::EventsV2(Box::new(events), Box::new(additions)))
 }
 
 pub(super) fn encode_dead_letters(task: &DeadLettersTask) -> Vec<u8> {
@@ -102,31 +122,8 @@ fn encode(wire: &Wire) -> Vec<u8> {
 
 pub(super) fn restore(topic_partition: TopicPartition, bytes: &[u8]) -> Result<Task, RestoreError> {
     match postcard::from_bytes(bytes)? {
-        Wire::EventsV1(wire) => {
-            check_place(&topic_partition, &wire.topic_partition)?;
-            let origin = Origin {
-                partition: topic_partition.partition.0,
-                incarnation: wire.incarnation,
-            };
-            let state = State {
-                next_offset: wire.next_offset,
-                log_clock_ms: wire.log_clock_ms,
-                watermark_ms: wire.watermark_ms,
-                swept_ms: wire.swept_ms,
-                symbols: Symbols::from_wire(wire.symbols),
-                symbols_release_at: wire.symbols_release_at,
-                identities: wire.identities.into(),
-                deliveries: wire.deliveries.into(),
-                devices: wire.devices.into(),
-                rollups: wire.rollups.into_rollups(origin),
-            };
-            Ok(Task::Events(Box::new(EventsTask::with_state(
-                topic_partition,
-                wire.parameters,
-                origin,
-                state,
-            ))))
-        }
+        Wire::EventsV1(events) => restore_events(topic_partition, *events, AdditionsV2::default()),
+        Wire::EventsV2(events, additions) => restore_events(topic_partition, *events, *additions),
         Wire::DeadLettersV1(wire) => {
             check_place(&topic_partition, &wire.topic_partition)?;
             Ok(Task::DeadLetters(Box::new(DeadLettersTask::with_state(
@@ -140,6 +137,41 @@ pub(super) fn restore(topic_partition: TopicPartition, bytes: &[u8]) -> Result<T
     }
 }
 
+fn restore_events(
+    topic_partition: TopicPartition,
+    wire: EventsV1,
+    additions: AdditionsV2,
+) -> Result<Task, RestoreError> {
+    check_place(&topic_partition, &wire.topic_partition)?;
+    let origin = Origin {
+        partition: topic_partition.partition.0,
+        incarnation: wire.incarnation,
+    };
+    let mut devices = DeviceTable::from(wire.devices);
+    for (key, clock) in additions.clocks {
+        devices.restore_clock(&key, clock);
+    }
+    let state = State {
+        next_offset: wire.next_offset,
+        log_clock_ms: wire.log_clock_ms,
+        watermark_ms: wire.watermark_ms,
+        swept_ms: wire.swept_ms,
+        symbols: Symbols::from_wire(wire.symbols),
+        symbols_release_at: wire.symbols_release_at,
+        identities: wire.identities.into(),
+        deliveries: wire.deliveries.into(),
+        replays: additions.replays.into(),
+        devices,
+        rollups: wire.rollups.into_rollups(origin),
+    };
+    Ok(Task::Events(Box::new(EventsTask::with_state(
+        topic_partition,
+        wire.parameters,
+        origin,
+        state,
+    ))))
+}
+
 fn check_place(expected: &TopicPartition, found: &str) -> Result<(), RestoreError> {
     let expected = expected.to_string();
     if expected == found {
@@ -149,5 +181,31 @@ fn check_place(expected: &TopicPartition, found: &str) -> Result<(), RestoreErro
             expected,
             found: found.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use eventlog::PartitionId;
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_of_the_first_version_is_still_read() {
+        let topic_partition = TopicPartition {
+            topic: Arc::from(schemas::record::EVENTS_TOPIC),
+            partition: PartitionId(2),
+        };
+        let mut task = Task::new(topic_partition.clone(), 42, 1, &Parameters::default());
+        let written = task.checkpoint();
+        let Wire::EventsV2(events, _) = postcard::from_bytes(&written).unwrap() else {
+            panic!("the newest version is written");
+        };
+        let first = encode(&Wire::EventsV1(events));
+        let mut restored = restore(topic_partition, &first).unwrap();
+        assert_eq!(restored.next_offset(), 42);
+        assert_eq!(restored.checkpoint(), written);
     }
 }

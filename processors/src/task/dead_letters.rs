@@ -83,6 +83,11 @@ impl DeadLettersTask {
         rows.broker.push(letter.broker.as_ref());
         rows.topic.push(letter.topic.as_ref());
         rows.payload.push(letter.payload.as_ref());
+        let replay = letter.replay.as_ref();
+        rows.replay_of.push(replay.map_or("", |replay| &replay.of));
+        rows.replay_count.push(replay.map_or(0, |replay| replay.count));
+        rows.first_received_at_ms
+            .push(replay.map_or(letter.received_at_ms, |replay| replay.received_at_ms));
         self.place(record);
     }
 
@@ -98,6 +103,9 @@ impl DeadLettersTask {
         rows.broker.push("");
         rows.topic.push(String::from_utf8_lossy(record.key).as_ref());
         rows.payload.push(record.value);
+        rows.replay_of.push("");
+        rows.replay_count.push(0);
+        rows.first_received_at_ms.push(record.timestamp_ms);
         self.place(record);
     }
 

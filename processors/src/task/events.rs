@@ -9,16 +9,12 @@ use schemas::{
     rows::{COORDINATE_UNKNOWN_E7, MeasurementRows, Rows},
 };
 
-use super::{Due, Parameters, TaskStats};
+use super::{Due, Parameters, TaskStats, memory::Memory};
 use crate::{
-    dedupe::{
-        delivery::{Receiving, RecentDeliveries},
-        fingerprint::Fingerprinter,
-        recent::{RecentLimits, RecentSet},
-        sequence::{Claim, Verdict},
-    },
+    dedupe::{delivery::RecentDeliveries, fingerprint::Fingerprinter, recent::RecentSet, sequence::Verdict},
     device::{DeviceState, Place, table::DeviceTable},
-    limits::FETCHED_TOGETHER,
+    limits::{FETCHED_TOGETHER, TENANTS_PER_FLUSH_MAX},
+    metrics::freshness::{OTHER_TENANTS, TenantWatermarks},
     rollup::{Measurement, Rollups, accumulator::Origin},
     symbols::Symbols,
 };
@@ -39,6 +35,8 @@ pub struct EventsTask {
     pending: Rows,
     stats: TaskStats,
     fingerprinter: Fingerprinter,
+    /// Of what was collected last. No state: for metrics only.
+    tenants: TenantWatermarks,
 }
 
 /// All that a checkpoint holds.
@@ -52,6 +50,8 @@ pub(super) struct State {
     pub(super) symbols_release_at: usize,
     pub(super) identities: RecentSet,
     pub(super) deliveries: RecentDeliveries,
+    /// Events of dead letters that were published again.
+    pub(super) replays: RecentSet,
     pub(super) devices: DeviceTable,
     pub(super) rollups: Rollups,
 }
@@ -76,6 +76,7 @@ impl EventsTask {
             symbols_release_at: SYMBOLS_KEPT_MIN,
             identities: RecentSet::default(),
             deliveries: RecentDeliveries::default(),
+            replays: RecentSet::default(),
             devices: DeviceTable::default(),
             rollups: Rollups::new(parameters.rollup.clone(), origin),
         };
@@ -97,6 +98,7 @@ impl EventsTask {
             pending: Rows::default(),
             stats: TaskStats::default(),
             fingerprinter: Fingerprinter::default(),
+            tenants: TenantWatermarks::new(),
         }
     }
 
@@ -130,6 +132,7 @@ impl EventsTask {
             symbols,
             identities,
             deliveries,
+            replays,
             devices,
             rollups,
             watermark_ms,
@@ -143,9 +146,11 @@ impl EventsTask {
             fingerprinter: &mut self.fingerprinter,
             identities,
             deliveries,
+            replays,
             now: (*log_clock_ms, self.parameters.identities),
         };
         let verdict = match event.seq {
+            _ if memory.was_replayed(record.key, &event) => Verdict::Duplicate,
             Some(seq) => {
                 let claim = memory.claim(record.key, seq, &event);
                 device.sequence.observe(seq, claim)
@@ -208,6 +213,9 @@ impl EventsTask {
         rows.broker.push("");
         rows.topic.push(&*self.topic_partition.topic);
         rows.payload.push(record.value);
+        rows.replay_of.push("");
+        rows.replay_count.push(0);
+        rows.first_received_at_ms.push(record.timestamp_ms);
         rows.partition.push(self.origin.partition);
         rows.offset.push(record.offset);
     }
@@ -246,7 +254,18 @@ impl EventsTask {
             Due::All => u32::MAX,
         };
         rollups.collect(mask, symbols, &mut rows.rollups);
-        devices.drain_dirty(|key, state| state.write(key, symbols, self.origin, &mut rows.devices));
+        let (tenants, lateness_ms) = (&mut self.tenants, self.parameters.allowed_lateness_ms);
+        devices.drain_dirty(|key, state| {
+            state.write(key, symbols, self.origin, &mut rows.devices);
+            if let Some(believed_ms) = state.believed_ms() {
+                note_tenant(tenants, key, believed_ms.saturating_sub(lateness_ms));
+            }
+        });
+    }
+
+    /// The newest times of tenants among what was collected since this was last asked.
+    pub(super) fn take_tenant_watermarks(&mut self) -> TenantWatermarks {
+        std::mem::take(&mut self.tenants)
     }
 
     pub(super) fn has_pending(&self) -> bool {
@@ -281,6 +300,21 @@ impl EventsTask {
     }
 }
 
+/// Keeps the newest time of the tenant of a key.
+fn note_tenant(tenants: &mut TenantWatermarks, key: &str, watermark_ms: i64) {
+    let tenant = key.split_once('/').map_or(key, |(tenant, _)| tenant);
+    if let Some(known) = tenants.get_mut(tenant) {
+        *known = watermark_ms.max(*known);
+        return;
+    }
+    let label = match tenants.len() < TENANTS_PER_FLUSH_MAX {
+        true => tenant,
+        false => OTHER_TENANTS,
+    };
+    let known = tenants.entry(label.to_owned()).or_insert(watermark_ms);
+    *known = watermark_ms.max(*known);
+}
+
 /// The record's key as text, if it is that of the event: it decides the partition, so it must not lie.
 fn check_key<'record>(key: &'record [u8], event: &Event<'_>) -> Result<&'record str, Rejection> {
     let parts = std::str::from_utf8(key)
@@ -292,55 +326,6 @@ fn check_key<'record>(key: &'record [u8], event: &Event<'_>) -> Result<&'record 
             let detail = format!("the key is not `{}/{}`", event.tenant, event.device);
             Err(Rejection::new(Reason::InvalidRecord, detail))
         }
-    }
-}
-
-/// What is remembered of events beside their counts.
-struct Memory<'task> {
-    fingerprinter: &'task mut Fingerprinter,
-    identities: &'task mut RecentSet,
-    deliveries: &'task mut RecentDeliveries,
-    /// The log clock, and how long and how much to remember.
-    now: (i64, RecentLimits),
-}
-
-impl Memory<'_> {
-    /// What an event has beside its count.
-    fn claim(&mut self, key: &[u8], seq: u64, event: &Event<'_>) -> Claim {
-        match (event.device_ts_ms, event.claimed_ts_ms()) {
-            (Some(disbelieved_ms), _) => Claim::Disbelieved(disbelieved_ms),
-            (None, Some(claimed_ms)) => Claim::At(claimed_ms),
-            (None, None) => {
-                let fingerprint = self.fingerprinter.counted(key, seq, event);
-                Claim::None {
-                    known: self.remember(fingerprint),
-                }
-            }
-        }
-    }
-
-    /// Was an event without `seq` counted before? Remembers it.
-    fn has_seen(&mut self, key: &[u8], event: &Event<'_>) -> bool {
-        if let Some(claimed_ts_ms) = event.claimed_ts_ms() {
-            let fingerprint = self.fingerprinter.claimed(key, claimed_ts_ms, event);
-            return self.remember(fingerprint);
-        }
-        let Some(mark) = event.delivery else { return false };
-        let fingerprints = self.fingerprinter.delivered(key, mark, event);
-        if self.remember(fingerprints.record) {
-            return true;
-        }
-        let receiving = Receiving {
-            run: mark.run,
-            number: mark.number,
-        };
-        self.deliveries
-            .observe(fingerprints.delivery, receiving, mark.redelivered, self.now)
-    }
-
-    fn remember(&mut self, fingerprint: u64) -> bool {
-        let (log_clock_ms, limits) = self.now;
-        self.identities.insert(fingerprint, log_clock_ms, limits)
     }
 }
 

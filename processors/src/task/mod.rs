@@ -4,13 +4,20 @@
 pub mod checkpoint;
 mod dead_letters;
 mod events;
+mod memory;
 mod parameters;
 
+#[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
+mod replay_tests;
 #[cfg(test)]
 mod tests;
 
 use eventlog::{RecordBatch, TopicPartition};
 use schemas::{record::DEAD_LETTERS_TOPIC, rows::Rows};
+
+use crate::metrics::freshness::TenantWatermarks;
 
 pub use self::{checkpoint::RestoreError, dead_letters::DeadLettersTask, events::EventsTask, parameters::Parameters};
 
@@ -106,6 +113,14 @@ impl Task {
         match self {
             Self::Events(task) => task.collect(due, rows),
             Self::DeadLetters(task) => task.collect(rows),
+        }
+    }
+
+    /// The newest times of tenants among what was collected since this was last asked, for metrics.
+    pub(crate) fn take_tenant_watermarks(&mut self) -> TenantWatermarks {
+        match self {
+            Self::Events(task) => task.take_tenant_watermarks(),
+            Self::DeadLetters(_) => TenantWatermarks::new(),
         }
     }
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use eventlog::{PartitionId, RecordBatch, RecordBatchBuilder, TopicPartition};
 use proptest::prelude::*;
 use schemas::{
-    DeliveryMark, Event, Receipt, payload,
+    DeliveryMark, Event, Receipt, Replay, payload,
     record::{self, DEAD_LETTERS_TOPIC, EVENTS_TOPIC},
     rows::{COORDINATE_UNKNOWN_E7, Rows},
 };
 
 use super::{Due, Parameters, Task};
 
-const NOW_MS: i64 = 1_790_000_000_000;
+pub(super) const NOW_MS: i64 = 1_790_000_000_000;
 
-fn partition(topic: &str) -> TopicPartition {
+pub(super) fn partition(topic: &str) -> TopicPartition {
     TopicPartition {
         topic: Arc::from(topic),
         partition: PartitionId(2),
@@ -23,14 +23,15 @@ fn partition(topic: &str) -> TopicPartition {
 
 /// A record as ingest makes it: device, payload, and how it was received.
 #[derive(Clone, Debug)]
-struct Received {
-    device: &'static str,
-    payload: String,
-    received_at_ms: i64,
-    mark: DeliveryMark,
+pub(super) struct Received {
+    pub(super) device: &'static str,
+    pub(super) payload: String,
+    pub(super) received_at_ms: i64,
+    pub(super) mark: DeliveryMark,
+    pub(super) replay: Option<Replay<'static>>,
 }
 
-fn received(device: &'static str, payload: &str) -> Received {
+pub(super) fn received(device: &'static str, payload: &str) -> Received {
     let mark = DeliveryMark {
         packet_id: 1,
         redelivered: false,
@@ -43,10 +44,11 @@ fn received(device: &'static str, payload: &str) -> Received {
         payload: payload.to_owned(),
         received_at_ms: NOW_MS,
         mark,
+        replay: None,
     }
 }
 
-fn batch(first_offset: u64, messages: &[Received]) -> RecordBatch {
+pub(super) fn batch(first_offset: u64, messages: &[Received]) -> RecordBatch {
     let mut builder = RecordBatchBuilder::new(partition(EVENTS_TOPIC));
     for (index, message) in messages.iter().enumerate() {
         let receipt = Receipt {
@@ -55,6 +57,7 @@ fn batch(first_offset: u64, messages: &[Received]) -> RecordBatch {
             broker: "edge",
             received_at_ms: message.received_at_ms,
             delivery: message.mark,
+            replay: message.replay.as_ref(),
         };
         let reading = payload::decode_json(message.payload.as_bytes())
             .expect("payloads here are good")
@@ -73,7 +76,7 @@ fn batch(first_offset: u64, messages: &[Received]) -> RecordBatch {
     builder.finish()
 }
 
-fn new_task() -> Task {
+pub(super) fn new_task() -> Task {
     Task::new(partition(EVENTS_TOPIC), 0, 0, &Parameters::default())
 }
 
@@ -85,7 +88,7 @@ fn run(messages: &[Received]) -> (Rows, Task) {
     (rows, task)
 }
 
-fn texts(column: &schemas::rows::TextColumn) -> Vec<String> {
+pub(super) fn texts(column: &schemas::rows::TextColumn) -> Vec<String> {
     column
         .iter()
         .map(|text| String::from_utf8_lossy(text).into_owned())
@@ -239,6 +242,7 @@ fn dead_letters_become_rows_and_their_redeliveries_do_not() {
         received_at_ms: NOW_MS,
         packet_id: 5,
         redelivered,
+        replay: None,
         payload: b"oops".as_slice().into(),
     };
     let mut builder = RecordBatchBuilder::new(partition(DEAD_LETTERS_TOPIC));

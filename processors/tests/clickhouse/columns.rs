@@ -118,6 +118,11 @@ fn device(partition: u16, version: u64, ts_ms: i64, attribute: &str) -> DeviceRo
         cell: vec![9],
         seq: vec![version],
         clock_suspect: vec![1],
+        clock_claim_count: vec![9],
+        clock_skew_ms: vec![-7],
+        clock_future_count: vec![2],
+        clock_past_count: vec![1],
+        clock_seen_at_ms: vec![1_767_225_600_000],
         broker: texts(&["edge-1"]),
         metric_ends: vec![2],
         metric_names: texts(&["humidity", "temperature"]),
@@ -164,6 +169,9 @@ async fn dead_letters_keep_any_bytes_and_appear_once() {
         broker: texts(&["edge-1"]),
         topic: texts(&["telemetry/acme/d-1"]),
         payload,
+        replay_of: texts(&["1-1"]),
+        replay_count: vec![2],
+        first_received_at_ms: vec![1_767_225_500_000],
         partition: vec![1],
         offset: vec![2],
     };
@@ -177,9 +185,9 @@ async fn dead_letters_keep_any_bytes_and_appear_once() {
             })
             .await;
     }
-    let sql = "SELECT id, stage, reason, detail, broker, topic, hex(payload), partition, offset FROM dead_letters";
+    let sql = "SELECT id, stage, reason, detail, broker, topic, hex(payload), partition, offset, replay_of, replay_count, first_received_at FROM dead_letters";
     assert_eq!(
         database.text(sql).await,
-        "1-2\tingest\tinvalid_json\tunexpected end\tedge-1\ttelemetry/acme/d-1\tFF000A0A7B\t1\t2"
+        "1-2\tingest\tinvalid_json\tunexpected end\tedge-1\ttelemetry/acme/d-1\tFF000A0A7B\t1\t2\t1-1\t2\t2025-12-31 23:58:20.000"
     );
 }

@@ -185,3 +185,64 @@ async fn compressed_bodies_arrive_the_same() {
         "30000\t449985000"
     );
 }
+
+#[tokio::test]
+async fn a_row_that_is_refused_on_its_own_is_a_dead_letter_and_its_neighbours_are_stored() {
+    let database = Database::migrated("faults_one_row").await;
+    database
+        .execute("ALTER TABLE measurement_log ADD CONSTRAINT small CHECK value < 700 OR value > 702")
+        .await;
+    let rows = || Rows {
+        rollups: rollup_rows(&[Snapshot::default()]),
+        ..some_measurements(5_000)
+    };
+    // Twice, as after a crash.
+    for _ in 0..2 {
+        insert_with(&database.sink, rows()).await;
+    }
+    assert_eq!(
+        database
+            .text("SELECT count(), uniqExact(offset) FROM measurements")
+            .await,
+        "4997\t4997"
+    );
+    assert_eq!(database.text("SELECT count() FROM rollups").await, "1");
+    let letters =
+        "SELECT stage, reason, topic, partition, offset, detail LIKE '%469%' FROM dead_letters ORDER BY offset";
+    let expected: Vec<String> = (700..703)
+        .map(|offset| format!("insert\trow_refused\tmeasurement_log\t3\t{offset}\t1"))
+        .collect();
+    assert_eq!(database.text(letters).await, expected.join("\n"));
+    // The letter is the row: once the constraint is gone it can be put back.
+    database
+        .execute("ALTER TABLE measurement_log DROP CONSTRAINT small")
+        .await;
+    for line in database
+        .text("SELECT payload FROM dead_letters FORMAT TSVRaw")
+        .await
+        .lines()
+    {
+        database
+            .execute(&format!("INSERT INTO measurement_log FORMAT JSONEachRow {line}"))
+            .await;
+    }
+    let whole = database.text("SELECT * FROM measurements ORDER BY offset").await;
+    insert_with(&database.sink, rows()).await;
+    assert_eq!(
+        database.text("SELECT * FROM measurements ORDER BY offset").await,
+        whole,
+        "put back as they were"
+    );
+    assert_eq!(database.text("SELECT count() FROM measurements").await, "5000");
+}
+
+#[tokio::test]
+async fn a_table_that_refuses_every_row_ends_the_insert_instead_of_emptying_it_into_dead_letters() {
+    let database = Database::migrated("faults_all_rows").await;
+    database
+        .execute("ALTER TABLE measurement_log ADD CONSTRAINT none CHECK value < 0")
+        .await;
+    let error = refused(&database.sink, some_measurements(5_000)).await;
+    assert!(matches!(error, SinkError::Refused { code: 469, .. }), "{error}");
+    assert_eq!(database.text("SELECT count() FROM dead_letters").await, "0");
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use processors::migrate::{Applied, Fault, MigrateError, inspect, migrate};
-use schemas::clickhouse::{MIGRATIONS, Retention};
+use schemas::clickhouse::{Engines, MIGRATIONS, Retention};
 
 use crate::rig::{Database, client_at, options, server};
 
@@ -108,8 +108,8 @@ async fn inspection_names_everything_that_would_make_results_wrong() {
     let found = inspect(&client, "migrations_nowhere").await.unwrap();
     assert_eq!(
         found.faults.len(),
-        9,
-        "four tables, four views and the list of migrations: {found:?}"
+        12,
+        "five tables, six views and the list of migrations: {found:?}"
     );
     assert!(found.faults.iter().all(|fault| matches!(fault, Fault::Missing { .. })));
 
@@ -138,4 +138,38 @@ async fn inspection_names_everything_that_would_make_results_wrong() {
             .any(|text| text.starts_with("column `device_hashes` is missing")),
         "{texts:?}"
     );
+}
+
+#[tokio::test]
+async fn letters_and_devices_from_before_a_migration_are_read_after_it() {
+    let (client, name) = (client_at(server()), "migrations_upgrade");
+    let old = client.clone().with_database("system");
+    for migration in &MIGRATIONS[..5] {
+        for statement in migration.statements(name, &Engines::Plain).unwrap() {
+            old.query_raw(&statement).execute().await.unwrap();
+        }
+        let (version, checksum) = (migration.version, migration.checksum());
+        let record = format!(
+            "INSERT INTO {name}.schema_migrations (version, name, checksum) VALUES ({version}, '{}', '{checksum}')",
+            migration.name
+        );
+        old.query_raw(&record).execute().await.unwrap();
+    }
+    let letter =
+        format!("INSERT INTO {name}.dead_letter_log (id, received_at) VALUES ('a-1', '2026-01-02 03:04:05.678')");
+    old.query_raw(&letter).execute().await.unwrap();
+    let device = format!("INSERT INTO {name}.device_log (tenant, device, version) VALUES ('acme', 'bus', 7)");
+    old.query_raw(&device).execute().await.unwrap();
+    let applied = migrate(&client, &options(name)).await.unwrap();
+    assert_eq!(applied.migrations.len(), MIGRATIONS.len() - 5);
+    assert_eq!(inspect(&client, name).await.unwrap().faults, []);
+    let database = Database::migrated(name).await;
+    assert_eq!(
+        database
+            .text("SELECT id, replay_of, replay_count, first_received_at FROM dead_letters")
+            .await,
+        "a-1\t\t0\t2026-01-02 03:04:05.678"
+    );
+    assert_eq!(database.text("SELECT count() FROM devices").await, "1");
+    assert_eq!(database.text("SELECT count() FROM device_clocks").await, "0");
 }

@@ -4,6 +4,7 @@
 //! copied. Texts travel as bytes, since that is what ClickHouse's `String` holds: no text is checked or refused here.
 
 mod batch;
+mod row;
 
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use arrow::{
     ipc::writer::StreamWriter,
 };
 use bytes::Bytes;
+
+pub use row::row_to_json;
 
 pub use batch::{dead_letter_batch, device_batch, measurement_batch, rollup_batch};
 
@@ -149,6 +152,11 @@ fn device_fields() -> Vec<Field> {
         number("cell", DataType::UInt64),
         number("seq", DataType::UInt64),
         number("clock_suspect", DataType::UInt8),
+        number("clock_claims", DataType::UInt64),
+        number("clock_skew_ms", DataType::Int64),
+        number("clock_future", DataType::UInt64),
+        number("clock_past", DataType::UInt64),
+        time("clock_seen_at"),
         text("broker"),
         list("metric_names", DataType::Binary),
         list("metric_values", DataType::Float64),
@@ -167,6 +175,9 @@ fn dead_letter_fields() -> Vec<Field> {
         text("broker"),
         text("topic"),
         text("payload"),
+        text("replay_of"),
+        number("replay_count", DataType::UInt16),
+        time("first_received_at"),
         number("partition", DataType::UInt16),
         number("offset", DataType::UInt64),
     ]

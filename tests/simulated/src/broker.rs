@@ -216,6 +216,7 @@ impl State {
             packet_id: *packet_id,
             qos: Qos::AtLeastOnce,
             redelivered,
+            replay: None,
         })
     }
 

@@ -24,6 +24,7 @@ fn received(number: u64, payload: &[u8]) -> Received {
             packet_id: u16::try_from(number).unwrap(),
             qos: Qos::AtLeastOnce,
             redelivered: false,
+            replay: None,
         },
         payload_bytes: payload.len(),
         epoch: Epoch(1),

@@ -229,6 +229,7 @@ impl Model {
                 packet_id,
                 qos: held.qos,
                 redelivered: held.sent_before,
+                replay: None,
             },
             payload_bytes: 2,
             epoch: self.session.epoch(),

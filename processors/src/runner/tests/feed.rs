@@ -72,6 +72,7 @@ impl Feed {
             broker: "edge-1".into(),
             ts_assigned: false,
             delivery: None,
+            replay_of: None,
         };
         let mut value = Vec::new();
         record::encode(&event, &mut value);
@@ -99,6 +100,7 @@ impl Feed {
             received_at_ms: self.now_ms,
             packet_id: 0,
             redelivered: false,
+            replay: None,
             payload: b"refused".into(),
         };
         let headers = letter.headers().into_iter().map(|(name, value)| Header {
