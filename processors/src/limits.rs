@@ -51,6 +51,10 @@ pub const PENDING_BYTES_MAX: usize = 256 << 20;
 /// and a column of one batch must stay far below the 2 GiB that its 32 bit ends can tell.
 pub const ENCODED_ROWS: usize = 100_000;
 
+/// Offsets that one row of the ledger covers: few enough that a hole is found within them, so many that the ledger stays
+/// a thousandth of a thousandth of the tables.
+pub const LEDGER_CHUNK_RECORDS: u64 = 65_536;
+
 /// After this long without a new record everything is flushed, so that whoever looks at a quiet pipeline sees all of
 /// it.
 pub const IDLE_AFTER: Duration = Duration::from_millis(200);

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use ::metrics::{Counter, Gauge, Histogram};
 use eventlog::TopicPartition;
 use platform::telemetry::{MetricKind, MetricSpec, MetricUnit};
+use schemas::{arrow::Table, rows::TABLE_COUNT};
 
 use crate::task::TaskStats;
 
@@ -229,7 +230,7 @@ impl PartitionLedger {
 /// Handles of the instance as a whole.
 #[derive(Debug)]
 pub(crate) struct InstanceMetrics {
-    tables: [Counter; 4],
+    tables: [Counter; TABLE_COUNT],
     snapshots: BTreeMap<(u32, u8), Counter>,
     flush: Histogram,
     rows_per_flush: Histogram,
@@ -243,9 +244,8 @@ pub(crate) struct InstanceMetrics {
 
 impl InstanceMetrics {
     pub(crate) fn new() -> Self {
-        let tables = ["measurement_log", "rollup_log", "device_log", "dead_letter_log"];
         Self {
-            tables: tables.map(|table| ROWS_INSERTED.counter(&[("table", table)])),
+            tables: Table::ALL.map(|table| ROWS_INSERTED.counter(&[("table", table.name())])),
             snapshots: BTreeMap::new(),
             flush: FLUSH.histogram(&[]),
             rows_per_flush: ROWS_PER_FLUSH.histogram(&[]),
@@ -259,7 +259,12 @@ impl InstanceMetrics {
     }
 
     /// The rows of a flush are in ClickHouse.
-    pub(crate) fn inserted(&mut self, row_counts: [usize; 4], snapshots: &BTreeMap<(u32, u8), u64>, took: Duration) {
+    pub(crate) fn inserted(
+        &mut self,
+        row_counts: [usize; TABLE_COUNT],
+        snapshots: &BTreeMap<(u32, u8), u64>,
+        took: Duration,
+    ) {
         for (counter, count) in self.tables.iter().zip(row_counts) {
             counter.increment(count as u64);
         }

@@ -142,6 +142,7 @@ fn expected(table: Table) -> Expected {
         ),
         Table::Devices => ("tenant, device, partition", "", Some("version")),
         Table::DeadLetters => ("id", "toYYYYMM(received_at)", None),
+        Table::Ledger => ("topic, partition, chunk", "", Some("version")),
     };
     Expected {
         sorting_key,
@@ -185,6 +186,7 @@ async fn check_tables(client: &Client, database: &str, found: &mut Inspection) -
         "rollups",
         "devices",
         "dead_letters",
+        "ledger",
         "schema_migrations",
     ] {
         if find(name).is_none() {

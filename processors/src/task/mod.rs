@@ -4,6 +4,7 @@
 pub mod checkpoint;
 mod dead_letters;
 mod events;
+pub mod ledger;
 mod parameters;
 
 #[cfg(test)]
@@ -101,11 +102,12 @@ impl Task {
         }
     }
 
-    /// Moves out all new rows, and snapshots of the due rollup levels.
+    /// Moves out all new rows, and snapshots of the due rollup levels; with all of them the ledger, which is to be
+    /// inserted after everything else.
     pub fn collect(&mut self, due: Due, rows: &mut Rows) {
         match self {
             Self::Events(task) => task.collect(due, rows),
-            Self::DeadLetters(task) => task.collect(rows),
+            Self::DeadLetters(task) => task.collect(due, rows),
         }
     }
 

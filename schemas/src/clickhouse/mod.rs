@@ -25,7 +25,7 @@ pub struct Migration {
 }
 
 /// All migrations in order.
-pub const MIGRATIONS: [Migration; 5] = [
+pub const MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "0001_schema_migrations",
@@ -50,6 +50,11 @@ pub const MIGRATIONS: [Migration; 5] = [
         version: 5,
         name: "0005_dead_letters",
         template: include_str!("../../clickhouse/0005_dead_letters.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "0006_ledger",
+        template: include_str!("../../clickhouse/0006_ledger.sql"),
     },
 ];
 
