@@ -55,6 +55,16 @@ pub const ENCODED_ROWS: usize = 100_000;
 /// a thousandth of a thousandth of the tables.
 pub const LEDGER_CHUNK_RECORDS: u64 = 65_536;
 
+/// Buckets that differ between rollups and measurements, looked at in one audit: where there are more, the first of them
+/// say enough.
+pub const AUDIT_BUCKETS_MAX: usize = 10_000;
+
+/// Holes that an audit names of one kind, and cells that a recount names of one level: the rest is only counted.
+pub const AUDIT_SHOWN_MAX: usize = 20;
+
+/// Rows that expire while the audit counts are no hole: what is this close to its age is not judged.
+pub const AUDIT_EXPIRY_MARGIN_SECONDS: u64 = 600;
+
 /// After this long without a new record everything is flushed, so that whoever looks at a quiet pipeline sees all of
 /// it.
 pub const IDLE_AFTER: Duration = Duration::from_millis(200);

@@ -53,6 +53,11 @@ const OFFSET: MetricSpec = MetricSpec::new_gauge(
     COUNT,
     "Offset up to which everything is inserted and checkpointed.",
 );
+const NEXT_OFFSET: MetricSpec = MetricSpec::new_gauge(
+    "meridian_process_next_offset",
+    COUNT,
+    "Offset of the next record to be handed to a partition's task: no table may hold anything from there on.",
+);
 const WATERMARK: MetricSpec = MetricSpec::new_gauge(
     "meridian_process_watermark_seconds",
     MetricUnit::Seconds,
@@ -131,6 +136,7 @@ pub const METRICS: &[MetricSpec] = &[
     RESTARTS,
     BUFFERED,
     OFFSET,
+    NEXT_OFFSET,
     WATERMARK,
     ACCUMULATORS,
     DEVICES,
@@ -157,6 +163,7 @@ pub(crate) struct PartitionLedger {
     restarts: Counter,
     buffered: Gauge,
     offset: Gauge,
+    next_offset: Gauge,
     watermark: Gauge,
     accumulators: Gauge,
     devices: Gauge,
@@ -180,6 +187,7 @@ impl PartitionLedger {
             restarts: RESTARTS.counter(labels),
             buffered: BUFFERED.gauge(labels),
             offset: OFFSET.gauge(labels),
+            next_offset: NEXT_OFFSET.gauge(labels),
             watermark: WATERMARK.gauge(labels),
             accumulators: ACCUMULATORS.gauge(labels),
             devices: DEVICES.gauge(labels),
@@ -188,8 +196,9 @@ impl PartitionLedger {
         }
     }
 
-    /// Records were handed to the task.
-    pub(crate) fn hand(&mut self, record_count: u64) {
+    /// Records up to this offset were handed to the task.
+    pub(crate) fn hand(&mut self, record_count: u64, next_offset: u64) {
+        self.next_offset.set(next_offset as f64);
         self.handed_count += record_count;
         self.consumed.increment(record_count);
         self.show_buffered();

@@ -96,6 +96,8 @@ impl<S: RowSink> Coordinator<S> {
             Beginning::Restored(checkpoint) => (checkpoint.offset, partition.committed < Some(checkpoint.offset)),
         };
         let topic_partition = partition.topic_partition;
+        let mut ledger = PartitionLedger::new(&topic_partition);
+        ledger.hand(0, first_offset);
         let worker = self.ownership.idlest(self.pool.worker_ids());
         self.ownership.insert(
             topic_partition.clone(),
@@ -106,7 +108,7 @@ impl<S: RowSink> Coordinator<S> {
                 durable_at: self.first_durable_at(&topic_partition),
                 next_number,
                 episode: Episode::default(),
-                ledger: PartitionLedger::new(&topic_partition),
+                ledger,
             },
         );
         let adoption = Box::new(Adoption {

@@ -76,6 +76,15 @@ impl DeadLettersTask {
         let Some(letter) = letter else {
             return self.keep_foreign(record);
         };
+        // Sent to the log again by a producer that did not know whether the first one is there.
+        if self
+            .identities
+            .insert(xxh3_64(letter.id.as_bytes()), self.log_clock_ms, self.limits)
+        {
+            self.stats.duplicates += 1;
+            self.ledger.duplicate();
+            return;
+        }
         let delivery = xxh3_64(&delivery_bytes(&letter));
         let known = self.identities.insert(delivery, self.log_clock_ms, self.limits);
         if known && letter.redelivered {
