@@ -9,7 +9,7 @@ use platform::{
 };
 
 use crate::{
-    commands::{config, embedded, ingest, loadtest, migrate, process, serve, tap, up, validate},
+    commands::{audit, config, embedded, ingest, loadtest, migrate, process, serve, tap, up, validate},
     config::{ValidConfig, loader, read},
     failure::Failure,
 };
@@ -63,6 +63,7 @@ enum Command {
     Migrate(migrate::MigrateOptions),
     Validate(validate::ValidateOptions),
     Config(config::ConfigOptions),
+    Audit(audit::AuditOptions),
     Tap(tap::TapOptions),
     Loadtest(loadtest::LoadtestOptions),
 }
@@ -107,6 +108,7 @@ impl Command {
             Self::Migrate(options) => migrate::run(&options, common).await,
             Self::Validate(options) => validate::run(&options, common).await,
             Self::Config(options) => config::run(&options, common),
+            Self::Audit(options) => audit::run(&options, common).await,
             Self::Tap(options) => tap::run(&options, common).await,
             Self::Loadtest(options) => loadtest::run(options, common).await,
         }

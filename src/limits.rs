@@ -38,6 +38,13 @@ pub(crate) const LOG_CLOSE_MAX: Duration = Duration::from_secs(10);
 /// How long one backing service may take to answer a probe of `validate --connect`.
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(10);
 
+/// How often the counts of a running process are asked for when they do not add up: each answer is put together within
+/// a millisecond while messages pass, so that several in a row are torn hardly ever.
+pub(crate) const AUDIT_ATTEMPTS_MAX: u32 = 6;
+
+/// Pause between them: the counts are shown twice a second.
+pub(crate) const AUDIT_PAUSE: Duration = Duration::from_millis(600);
+
 /// How long a stop waits for a broker of our own to hand over what it has acknowledged: its whole backlog, some hundred
 /// thousand messages, takes about this long. Devices that go on publishing all the while lose what comes after.
 pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(5);

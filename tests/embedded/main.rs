@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod audit;
 mod bad_messages;
 mod cars;
 mod command_line;

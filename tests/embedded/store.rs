@@ -27,6 +27,12 @@ impl Store {
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// A statement without an answer, on the tables of the pipeline.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let done = self.client.query_raw(sql).execute().await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
     /// One number.
     pub(crate) async fn number(&self, sql: &str) -> u64 {
         self.rows::<u64>(sql).await[0]

@@ -25,7 +25,7 @@ pub(super) fn continuity(ledger: &[LedgerRow], report: &mut Report) {
             if expected != found {
                 report.holes.push(Hole {
                     kind: HoleKind::Records,
-                    place: format!("{}-{}", row.topic, row.partition),
+                    place: format!("{}/{}", row.topic, row.partition),
                     offsets: Some((first, last)),
                     expected,
                     found,
@@ -65,7 +65,7 @@ pub(super) fn measurements(ledger: &[LedgerRow], counted: &[CountedChunk], horiz
             if is_wrong(kind) {
                 report.holes.push(Hole {
                     kind,
-                    place: format!("{EVENTS_TOPIC}-{}", row.partition),
+                    place: format!("{EVENTS_TOPIC}/{}", row.partition),
                     offsets: Some((row.first_offset, row.last_offset)),
                     expected: row.measurements,
                     found,
@@ -77,7 +77,7 @@ pub(super) fn measurements(ledger: &[LedgerRow], counted: &[CountedChunk], horiz
     for ((partition, _), chunk) in found {
         report.holes.push(Hole {
             kind: HoleKind::Measurements,
-            place: format!("{EVENTS_TOPIC}-{partition}"),
+            place: format!("{EVENTS_TOPIC}/{partition}"),
             offsets: Some((chunk.offset_max, chunk.offset_max)),
             expected: 0,
             found: chunk.found,
@@ -121,7 +121,7 @@ pub(super) fn beyond(
         match end {
             Some(end) if offset_max >= end => report.holes.push(Hole {
                 kind: HoleKind::Beyond,
-                place: format!("{EVENTS_TOPIC}-{partition}"),
+                place: format!("{EVENTS_TOPIC}/{partition}"),
                 offsets: Some((end, offset_max)),
                 expected: end,
                 found: offset_max,
@@ -152,7 +152,7 @@ pub(super) fn dead_letters(ledger: &[LedgerRow], counted: &[CountedLetters], exp
             let topic = if of_events { EVENTS_TOPIC } else { DEAD_LETTERS_TOPIC };
             report.holes.push(Hole {
                 kind: HoleKind::DeadLetters,
-                place: format!("{topic}-{partition}"),
+                place: format!("{topic}/{partition}"),
                 offsets: None,
                 expected,
                 found,

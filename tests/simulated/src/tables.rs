@@ -216,7 +216,7 @@ impl Contents {
             let parts = rows.events[index] + rows.duplicates[index] + rows.dead_letters[index];
             if rows.records[index] != last + 1 - first || rows.records[index] != parts {
                 return Err(format!(
-                    "the ledger of {topic}-{partition} counts {} records from {first} to {last}, and {parts} by kind",
+                    "the ledger of {topic}/{partition} counts {} records from {first} to {last}, and {parts} by kind",
                     rows.records[index]
                 ));
             }
@@ -227,7 +227,7 @@ impl Contents {
             let found = self.measurements.range(range).count() as u64;
             if found != rows.measurements[index] {
                 return Err(format!(
-                    "the ledger of {topic}-{partition} counts {} measurements from {first} to {last}, and there are {found}",
+                    "the ledger of {topic}/{partition} counts {} measurements from {first} to {last}, and there are {found}",
                     rows.measurements[index]
                 ));
             }

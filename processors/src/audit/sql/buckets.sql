@@ -31,7 +31,7 @@ WITH
         GROUP BY partition, bucket_seconds, res
     )
 SELECT
-    toUInt16(partition) AS partition,
+    partition,
     toUInt8(res) AS res,
     toUInt32(bucket_seconds) AS bucket,
     toUInt64(expected.n) AS expected,

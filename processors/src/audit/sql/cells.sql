@@ -41,7 +41,7 @@ WITH
         GROUP BY partition, owner, name, bucket_seconds, place
     )
 SELECT
-    toUInt16(partition) AS partition,
+    partition,
     owner AS tenant,
     name AS metric,
     toUInt32(bucket_seconds) AS bucket,

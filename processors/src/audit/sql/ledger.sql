@@ -1,7 +1,7 @@
 -- The books of all partitions, chunk by chunk.
 SELECT
     toString(topic) AS topic,
-    toUInt16(partition) AS partition,
+    partition,
     toUInt64(chunk) AS chunk,
     toUInt64(first_offset) AS first_offset,
     toUInt64(last_offset) AS last_offset,

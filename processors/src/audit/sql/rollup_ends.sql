@@ -1,6 +1,6 @@
 -- How far the snapshots of each partition reach.
 SELECT
-    toUInt16(partition) AS partition,
+    partition,
     toUInt64(max(bitAnd(version, 281474976710655))) AS offset_max
 FROM {database}.rollup_log FINAL
 WHERE count > 0
