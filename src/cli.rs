@@ -9,7 +9,7 @@ use platform::{
 };
 
 use crate::{
-    commands::{audit, config, embedded, ingest, loadtest, migrate, process, serve, tap, up, validate},
+    commands::{audit, config, embedded, ingest, loadtest, migrate, process, rollups, serve, tap, up, validate},
     config::{ValidConfig, loader, read},
     failure::Failure,
 };
@@ -64,6 +64,7 @@ enum Command {
     Validate(validate::ValidateOptions),
     Config(config::ConfigOptions),
     Audit(audit::AuditOptions),
+    Rollups(rollups::RollupsOptions),
     Tap(tap::TapOptions),
     Loadtest(loadtest::LoadtestOptions),
 }
@@ -109,6 +110,7 @@ impl Command {
             Self::Validate(options) => validate::run(&options, common).await,
             Self::Config(options) => config::run(&options, common),
             Self::Audit(options) => audit::run(&options, common).await,
+            Self::Rollups(options) => rollups::run(&options, common).await,
             Self::Tap(options) => tap::run(&options, common).await,
             Self::Loadtest(options) => loadtest::run(options, common).await,
         }

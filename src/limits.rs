@@ -45,6 +45,9 @@ pub(crate) const AUDIT_ATTEMPTS_MAX: u32 = 6;
 /// Pause between them: the counts are shown twice a second.
 pub(crate) const AUDIT_PAUSE: Duration = Duration::from_millis(600);
 
+/// Changes of a rebuild that are named: more than anybody reads, and all are counted.
+pub(crate) const CHANGES_SHOWN_MAX: u64 = 50;
+
 /// How long a stop waits for a broker of our own to hand over what it has acknowledged: its whole backlog, some hundred
 /// thousand messages, takes about this long. Devices that go on publishing all the while lose what comes after.
 pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(5);

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod metrics;
 pub mod migrate;
 pub mod pipeline;
+pub mod rebuild;
 pub mod rollup;
 pub mod runner;
 pub mod sink;

@@ -65,6 +65,9 @@ pub const AUDIT_SHOWN_MAX: usize = 20;
 /// Rows that expire while the audit counts are no hole: what is this close to its age is not judged.
 pub const AUDIT_EXPIRY_MARGIN_SECONDS: u64 = 600;
 
+/// Snapshots that a rebuild inserts at once: a part of a good size, and little memory.
+pub const REBUILD_ROWS: usize = 20_000;
+
 /// After this long without a new record everything is flushed, so that whoever looks at a quiet pipeline sees all of
 /// it.
 pub const IDLE_AFTER: Duration = Duration::from_millis(200);

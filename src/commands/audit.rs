@@ -8,7 +8,6 @@ mod show;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use clickhouse::Client;
 use platform::units::parse_duration;
 use processors::audit::{self, AuditStore, Report};
 
@@ -103,20 +102,20 @@ pub(crate) async fn run(options: &AuditOptions, common: &CommonOptions) -> Resul
 }
 
 /// The server that the configuration names, else that of the `up` which runs.
-pub(super) fn client(config: &ValidConfig, endpoints: Option<&Endpoints>) -> Result<Client, Failure> {
+pub(super) fn clickhouse_url(config: &ValidConfig, endpoints: Option<&Endpoints>) -> Result<String, Failure> {
     match (&config.clickhouse.url, endpoints) {
-        (None, Some(endpoints)) => Ok(config.clickhouse.client(&endpoints.clickhouse)),
+        (Some(url), _) => Ok(url.expose().to_owned()),
+        (None, Some(endpoints)) => Ok(endpoints.clickhouse.clone()),
         (None, None) => Err(Failure::usage(
             "there is no ClickHouse to ask: name the folder of a running `meridian up` with `--data-dir`, or give a \
              configuration with `[clickhouse] url` by `--config`",
         )),
-        (Some(url), _) => Ok(config.clickhouse.client(url.expose())),
     }
 }
 
 fn store(config: &ValidConfig, endpoints: Option<&Endpoints>) -> Result<AuditStore, Failure> {
-    let database = &config.clickhouse.migrate.database;
-    Ok(AuditStore::new(client(config, endpoints)?, database))
+    let client = config.clickhouse.client(&clickhouse_url(config, endpoints)?);
+    Ok(AuditStore::new(client, &config.clickhouse.migrate.database))
 }
 
 async fn once(options: &AuditOptions, store: &AuditStore, roles: &Roles) -> Result<Report, Failure> {

@@ -7,6 +7,7 @@ pub(crate) mod ingest;
 pub(crate) mod loadtest;
 pub(crate) mod migrate;
 pub(crate) mod process;
+pub(crate) mod rollups;
 pub(crate) mod serve;
 pub(crate) mod tap;
 pub(crate) mod up;

@@ -9,14 +9,14 @@ use crate::{
     store::Store,
 };
 
-const DEVICES: u64 = 20;
-const EVENTS: u64 = 100;
+pub(crate) const DEVICES: u64 = 20;
+pub(crate) const EVENTS: u64 = 100;
 const BAD: u64 = 7;
 /// Each event has two metrics.
-const MEASUREMENTS: u64 = DEVICES * EVENTS * 2;
+pub(crate) const MEASUREMENTS: u64 = DEVICES * EVENTS * 2;
 
 /// What every device says, and some messages that nobody can read.
-fn messages(first_seq: u64) -> Vec<Publish> {
+pub(crate) fn messages(first_seq: u64) -> Vec<Publish> {
     let mut messages = Vec::new();
     for seq in first_seq..first_seq + EVENTS {
         for device in 0..DEVICES {
@@ -35,14 +35,14 @@ fn messages(first_seq: u64) -> Vec<Publish> {
 }
 
 /// Exit code and everything it said.
-fn audit(folder: &Path, arguments: &[&str]) -> (i32, String) {
+pub(crate) fn audit(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let arguments = [&["audit", "--data-dir", folder.to_str().unwrap()], arguments].concat();
     let output = command(&arguments, folder).output().unwrap();
     let said = text(&output) + &errors(&output);
     (output.status.code().unwrap(), said)
 }
 
-fn assert_clean(up: &Up) {
+pub(crate) fn assert_clean(up: &Up) {
     let (code, said) = audit(&up.data_dir(), &[]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("everything adds up"), "{said}");
@@ -60,12 +60,12 @@ fn assert_found(up: &Up, arguments: &[&str], parts: &[&str]) {
 }
 
 /// Waits until the ledger has counted everything.
-async fn wait_for_ledger(store: &Store, events: u64) {
+pub(crate) async fn wait_for_ledger(store: &Store, events: u64) {
     let sql = "SELECT sum(events) FROM ledger WHERE topic = 'meridian.events.v1'";
     store.wait_for(sql, events).await;
 }
 
-async fn filled() -> Up {
+pub(crate) async fn filled() -> Up {
     let up = Up::start(&[]);
     publish(&up.mqtt(), Version::V5, messages(0)).await;
     up.store().wait_until_complete(MEASUREMENTS).await;

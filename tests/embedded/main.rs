@@ -17,6 +17,7 @@ mod kills;
 mod life;
 mod meridian;
 mod messages;
+mod rebuild;
 mod replay;
 mod roles;
 mod store;

@@ -12,6 +12,7 @@ mod report;
 mod store;
 
 pub use report::{Books, CellDifference, Hole, HoleKind, LevelState, Report, Verification};
+pub(crate) use store::offsets_sql;
 pub use store::{AuditError, AuditStore, Window};
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use clickhouse::{Client, Row, RowOwned, RowRead};
+use clickhouse::{Client, Row, RowOwned, RowRead, query::RowCursor};
 use schemas::record::EVENTS_TOPIC;
 use serde::Deserialize;
 
@@ -167,17 +167,23 @@ impl Positions {
     }
 
     fn sql(&self, value: impl Fn((u64, u64)) -> u64) -> String {
-        // Never empty, since an empty list has no type.
-        let (mut partitions, mut values) = ("65536".to_owned(), "0".to_owned());
-        for (partition, ends) in &self.0 {
-            let _ = write!(partitions, ",{partition}");
-            let _ = write!(values, ",{}", value(*ends));
-        }
-        format!(
-            "transform(toUInt64(partition), CAST([{partitions}], 'Array(UInt64)'), CAST([{values}], 'Array(UInt64)'), \
-             toUInt64(0))"
-        )
+        let offsets = self.0.iter().map(|(partition, range)| (*partition, value(*range)));
+        offsets_sql(&offsets.collect())
     }
+}
+
+/// SQL for the offset that belongs to a row's partition; 0 where there is none.
+pub(crate) fn offsets_sql(offsets: &BTreeMap<u16, u64>) -> String {
+    // Never empty, since an empty list has no type.
+    let (mut partitions, mut values) = ("65536".to_owned(), "0".to_owned());
+    for (partition, offset) in offsets {
+        let _ = write!(partitions, ",{partition}");
+        let _ = write!(values, ",{offset}");
+    }
+    format!(
+        "transform(toUInt64(partition), CAST([{partitions}], 'Array(UInt64)'), CAST([{values}], 'Array(UInt64)'), \
+         toUInt64(0))"
+    )
 }
 
 /// Which buckets to look at.
@@ -207,7 +213,7 @@ impl Window {
     }
 
     /// SQL for the measurements and for the snapshots of these buckets.
-    fn sql(&self, period: u32) -> (String, String) {
+    pub(crate) fn sql(&self, period: u32) -> (String, String) {
         match self {
             Self::Buckets(buckets) => {
                 let list: Vec<String> = buckets.iter().map(ToString::to_string).collect();
@@ -368,18 +374,43 @@ impl AuditStore {
         Ok(horizons)
     }
 
+    /// Partitions of the events topic that were ever processed.
+    pub(crate) async fn partitions(&self) -> Result<Vec<u16>, AuditError> {
+        let ledger = self.ledger().await?;
+        Ok(Positions::of(&ledger, EVENTS_TOPIC).0.into_keys().collect())
+    }
+
+    /// Buckets from here on, Unix seconds, have all their measurements.
+    pub(crate) async fn bucket_horizon(&self) -> Result<u64, AuditError> {
+        Ok(self.horizons().await?.buckets_seconds())
+    }
+
+    /// Rows as they come.
+    pub(crate) fn cursor<T: RowOwned + RowRead>(
+        &self,
+        what: &'static str,
+        sql: &str,
+        values: &[(&str, String)],
+    ) -> Result<RowCursor<T>, AuditError> {
+        self.client
+            .query_raw(&self.fill(sql, values))
+            .fetch()
+            .map_err(|source| AuditError::Query { what, source })
+    }
+
+    fn fill(&self, sql: &str, values: &[(&str, String)]) -> String {
+        let sql = sql.replace("{database}", &self.database);
+        values.iter().fold(sql, |sql, (name, value)| sql.replace(name, value))
+    }
+
     async fn ask<T: RowOwned + RowRead>(
         &self,
         what: &'static str,
         sql: &str,
         values: &[(&str, String)],
     ) -> Result<Vec<T>, AuditError> {
-        let mut sql = sql.replace("{database}", &self.database);
-        for (name, value) in values {
-            sql = sql.replace(name, value);
-        }
         self.client
-            .query_raw(&sql)
+            .query_raw(&self.fill(sql, values))
             .fetch_all()
             .await
             .map_err(|source| AuditError::Query { what, source })

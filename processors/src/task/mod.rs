@@ -13,6 +13,8 @@ mod tests;
 use eventlog::{RecordBatch, TopicPartition};
 use schemas::{record::DEAD_LETTERS_TOPIC, rows::Rows};
 
+use crate::rollup::{accumulator::Accumulator, level::Level};
+
 pub use self::{checkpoint::RestoreError, dead_letters::DeadLettersTask, events::EventsTask, parameters::Parameters};
 
 /// The task of a partition, by its topic.
@@ -152,6 +154,28 @@ impl Task {
         match self {
             Self::Events(task) => task.propose_parameters(parameters, from_offset),
             Self::DeadLetters(task) => task.propose_parameters(parameters),
+        }
+    }
+
+    /// Period and resolution of the rollup levels in force.
+    #[must_use]
+    pub fn levels(&self) -> Vec<(u32, u8)> {
+        match self {
+            Self::Events(task) => {
+                let levels = task.state.rollups.levels().iter();
+                levels.map(|level| (level.period_seconds, level.resolution)).collect()
+            }
+            Self::DeadLetters(_) => Vec::new(),
+        }
+    }
+
+    /// Shows every live accumulator, with its tenant, metric and level.
+    pub fn accumulators(&self, mut show: impl FnMut(&str, &str, &Level, &Accumulator)) {
+        if let Self::Events(task) = self {
+            for (level, accumulator) in task.state.rollups.accumulators() {
+                let (tenant, metric) = task.state.symbols.names(accumulator.key.symbol);
+                show(tenant, metric, level, accumulator);
+            }
         }
     }
 

@@ -1,0 +1,1 @@
+//! What becomes of snapshots, by the smallest examples.
