@@ -61,6 +61,13 @@ impl LivePartition {
         Ok(live)
     }
 
+    /// The same after all accumulators were evicted.
+    #[cfg(test)]
+    pub(super) fn without_accumulators(mut self) -> Self {
+        self.generations.clear();
+        self
+    }
+
     /// Everything below is in the tables.
     pub(super) fn next_offset(&self) -> u64 {
         self.next_offset

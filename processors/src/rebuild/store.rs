@@ -11,9 +11,9 @@ use crate::audit::{AuditError, AuditStore, Window};
 /// A row of `rollup_log`.
 #[derive(Clone, Debug, Deserialize, Row)]
 pub(super) struct Snapshot {
-    tenant: String,
-    metric: String,
-    bucket: u32,
+    pub(super) tenant: String,
+    pub(super) metric: String,
+    pub(super) bucket: u32,
     pub(super) partition: u16,
     pub(super) cell: u64,
     pub(super) generation: u64,
@@ -154,4 +154,51 @@ impl AuditStore {
 
 fn list(numbers: impl Iterator<Item = impl Display>) -> String {
     numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// The row of a level in rows that a task has made; there is one.
+#[cfg(test)]
+pub(super) fn snapshot(rows: &schemas::rows::RollupRows, (period, resolution): (u32, u8)) -> Snapshot {
+    let text = |column: &schemas::rows::TextColumn, index| {
+        let bytes: &[u8] = column.iter().nth(index).unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    };
+    let is_it = |index: &usize| (rows.period_seconds[*index], rows.resolution[*index]) == (period, resolution);
+    let index = (0..rows.count.len()).find(is_it).unwrap();
+    let range = |ends: &[i32]| {
+        let start = index.checked_sub(1).map_or(0, |before| ends[before] as usize);
+        start..ends[index] as usize
+    };
+    Snapshot {
+        tenant: text(&rows.tenant, index),
+        metric: text(&rows.metric, index),
+        bucket: rows.bucket_seconds[index],
+        partition: rows.partition[index],
+        cell: rows.cell[index],
+        generation: rows.generation[index],
+        version: rows.version[index],
+        count: rows.count[index],
+        sum: rows.sum[index],
+        min: rows.min[index],
+        max: rows.max[index],
+        bin_keys: rows.bin_keys.items[range(&rows.bin_keys.ends)].to_vec(),
+        bin_counts: rows.bin_counts.items[range(&rows.bin_counts.ends)].to_vec(),
+        device_hashes: rows.device_hashes.items[range(&rows.device_hashes.ends)].to_vec(),
+        is_genuine: 1,
+    }
+}
+
+/// A measurement without position.
+#[cfg(test)]
+pub(super) fn measurement(partition: u16, offset: u64, value: f64, key: &[u8]) -> Measurement {
+    Measurement {
+        tenant: String::new(),
+        metric: String::new(),
+        bucket: 0,
+        partition,
+        offset,
+        cell: 0,
+        value,
+        device_hash: xxhash_rust::xxh3::xxh3_64(key) as u32,
+    }
 }
