@@ -53,10 +53,10 @@ const OFFSET: MetricSpec = MetricSpec::new_gauge(
     COUNT,
     "Offset up to which everything is inserted and checkpointed.",
 );
-const NEXT_OFFSET: MetricSpec = MetricSpec::new_gauge(
-    "meridian_process_next_offset",
+const LOG_END: MetricSpec = MetricSpec::new_gauge(
+    "meridian_process_log_end_offset",
     COUNT,
-    "Offset of the next record to be handed to a partition's task: no table may hold anything from there on.",
+    "End of a partition's log as far as its processor knows: no table may hold anything from there on.",
 );
 const WATERMARK: MetricSpec = MetricSpec::new_gauge(
     "meridian_process_watermark_seconds",
@@ -136,7 +136,7 @@ pub const METRICS: &[MetricSpec] = &[
     RESTARTS,
     BUFFERED,
     OFFSET,
-    NEXT_OFFSET,
+    LOG_END,
     WATERMARK,
     ACCUMULATORS,
     DEVICES,
@@ -163,10 +163,11 @@ pub(crate) struct PartitionLedger {
     restarts: Counter,
     buffered: Gauge,
     offset: Gauge,
-    next_offset: Gauge,
+    log_end: Gauge,
     watermark: Gauge,
     accumulators: Gauge,
     devices: Gauge,
+    log_end_offset: u64,
     /// Records handed to the task.
     handed_count: u64,
     /// The task as it was at the last flush that is through.
@@ -187,18 +188,25 @@ impl PartitionLedger {
             restarts: RESTARTS.counter(labels),
             buffered: BUFFERED.gauge(labels),
             offset: OFFSET.gauge(labels),
-            next_offset: NEXT_OFFSET.gauge(labels),
+            log_end: LOG_END.gauge(labels),
             watermark: WATERMARK.gauge(labels),
             accumulators: ACCUMULATORS.gauge(labels),
             devices: DEVICES.gauge(labels),
+            log_end_offset: 0,
             handed_count: 0,
             settled: TaskStats::default(),
         }
     }
 
+    /// The log goes at least up to this offset. Known before anything from there on can be in a table.
+    pub(crate) fn extend(&mut self, log_end: u64) {
+        self.log_end_offset = self.log_end_offset.max(log_end);
+        self.log_end.set(self.log_end_offset as f64);
+    }
+
     /// Records up to this offset were handed to the task.
     pub(crate) fn hand(&mut self, record_count: u64, next_offset: u64) {
-        self.next_offset.set(next_offset as f64);
+        self.extend(next_offset);
         self.handed_count += record_count;
         self.consumed.increment(record_count);
         self.show_buffered();

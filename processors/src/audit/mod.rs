@@ -24,8 +24,7 @@ use self::store::{LedgerRow, Positions};
 /// What is known of the log and of the processors beside ClickHouse.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// Offset by topic and partition from which on nothing can have been processed: the end of the log, or the next
-    /// record to be handed to a task.
+    /// Offset by topic and partition from which on nothing can have been processed: the end of the log.
     pub ends: BTreeMap<(String, u16), u64>,
     /// Oldest offset in the log, by topic and partition.
     pub lows: BTreeMap<(String, u16), u64>,

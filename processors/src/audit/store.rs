@@ -346,6 +346,8 @@ impl AuditStore {
     ) -> Result<Vec<CountedLetters>, AuditError> {
         let values = [
             ("{event_positions}", events.ends_sql()),
+            ("{event_starts}", events.starts_sql()),
+            ("{letter_starts}", letters.starts_sql()),
             ("{letter_positions}", letters.ends_sql()),
             ("{events_topic}", EVENTS_TOPIC.to_owned()),
         ];

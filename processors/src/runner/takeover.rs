@@ -97,7 +97,7 @@ impl<S: RowSink> Coordinator<S> {
         };
         let topic_partition = partition.topic_partition;
         let mut ledger = PartitionLedger::new(&topic_partition);
-        ledger.hand(0, first_offset);
+        ledger.extend(partition.high);
         let worker = self.ownership.idlest(self.pool.worker_ids());
         self.ownership.insert(
             topic_partition.clone(),

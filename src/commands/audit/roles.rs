@@ -92,7 +92,7 @@ impl Roles {
         for url in &self.metrics {
             // Who does not answer was named before.
             let Ok(scrape) = Scrape::of(url).await else { continue };
-            for (partition, offset) in scrape.by_partition("meridian_process_next_offset") {
+            for (partition, offset) in scrape.by_partition("meridian_process_log_end_offset") {
                 let end = known.ends.entry(partition).or_default();
                 *end = (*end).max(offset);
             }

@@ -1,9 +1,12 @@
 -- Dead letters by the topic and partition that they were read from. Refused records of the events topic have an id that
--- says so.
+-- says so. Only those from within the books.
 SELECT
     toUInt8(startsWith(id, '{events_topic}/')) AS of_events,
     partition,
     toUInt64(count()) AS found
 FROM {database}.dead_letter_log FINAL
-WHERE if(startsWith(id, '{events_topic}/'), offset < {event_positions}, offset < {letter_positions})
+WHERE if(
+    startsWith(id, '{events_topic}/'),
+    offset >= {event_starts} AND offset < {event_positions},
+    offset >= {letter_starts} AND offset < {letter_positions})
 GROUP BY of_events, partition
