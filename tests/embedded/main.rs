@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod audit;
 mod bad_messages;
 mod cars;
 mod clocks;
@@ -18,6 +19,7 @@ mod kills;
 mod life;
 mod meridian;
 mod messages;
+mod rebuild;
 mod replay;
 mod roles;
 mod store;
