@@ -224,7 +224,8 @@ async fn damaged_rollups_and_dead_letters_are_found_and_named() {
 #[test]
 fn without_anything_to_audit_the_command_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, said) = audit(folder.path(), &[]);
-    assert_eq!(code, 2, "{said}");
+    let output = command(&["audit"], folder.path()).output().unwrap();
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--data-dir") && said.contains("[clickhouse]"), "{said}");
 }

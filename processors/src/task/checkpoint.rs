@@ -222,13 +222,15 @@ mod tests {
             partition: PartitionId(2),
         };
         let mut task = Task::new(topic_partition.clone(), 42, 1, &Parameters::default());
-        let written = task.checkpoint();
-        let Wire::EventsV2(events, _) = postcard::from_bytes(&written).unwrap() else {
-            panic!("the newest version is written");
+        let as_first = |written: &[u8]| {
+            let Wire::EventsV2(events, _) = postcard::from_bytes(written).unwrap() else {
+                panic!("the newest version is written");
+            };
+            encode(&Wire::EventsV1(events))
         };
-        let first = encode(&Wire::EventsV1(events));
+        let first = as_first(&task.checkpoint());
         let mut restored = restore(topic_partition, &first).unwrap();
         assert_eq!(restored.next_offset(), 42);
-        assert_eq!(restored.checkpoint(), written);
+        assert_eq!(as_first(&restored.checkpoint()), first);
     }
 }
