@@ -48,9 +48,11 @@ impl Corruption {
             .replace("{tenant}", tenant)
             .replace("{salt}", &(self as u8).to_string());
         let of_tenant = format!("tenant = '{tenant}' AND {row}");
+        // Chosen first: the names of what replaces would hide those of what is there.
         let copy = |replaced: &str| {
             format!(
-                "INSERT INTO measurement_log SELECT * REPLACE ({replaced}) FROM measurement_log FINAL WHERE {of_tenant}"
+                "INSERT INTO measurement_log SELECT * REPLACE ({replaced}) \
+                 FROM (SELECT * FROM measurement_log FINAL WHERE {of_tenant})"
             )
         };
         let delete = format!(
@@ -63,7 +65,7 @@ impl Corruption {
             Self::MoveTenant => vec![copy("'somebody-else' AS tenant"), delete],
             Self::SpoilCell => vec![format!(
                 "INSERT INTO rollup_log SELECT * REPLACE (version + 1 AS version, sum + 1 AS sum) \
-                 FROM rollup_log FINAL WHERE tenant = '{tenant}' AND period = 3600 AND count > 0 LIMIT 1"
+                 FROM (SELECT * FROM rollup_log FINAL WHERE tenant = '{tenant}' AND period = 3600 AND count > 0 LIMIT 1)"
             )],
             Self::DeleteLetter => vec![format!(
                 "ALTER TABLE dead_letter_log DELETE WHERE id IN \

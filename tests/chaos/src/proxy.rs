@@ -16,7 +16,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
         TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        tcp::{ReadHalf, WriteHalf},
     },
     sync::watch,
     task::JoinHandle,
@@ -143,7 +143,7 @@ async fn accept(
 }
 
 async fn serve(
-    client: TcpStream,
+    mut client: TcpStream,
     target_port: u16,
     controlled: watch::Receiver<Control>,
     to_server_bytes: Arc<AtomicU64>,
@@ -153,13 +153,11 @@ async fn serve(
         let _ = client.set_zero_linger();
         return;
     }
-    let Ok(server) = TcpStream::connect(("127.0.0.1", target_port)).await else {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target_port)).await else {
         let _ = client.set_zero_linger();
         return;
     };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let (client_read, client_write) = client.into_split();
-    let (server_read, server_write) = server.into_split();
     let budget = Arc::new(AtomicI64::new(match control.mode {
         Mode::CutAfter(bytes) => i64::from(bytes),
         _ => i64::MAX,
@@ -174,11 +172,19 @@ async fn serve(
         passed: to_server_bytes,
         ..link.clone()
     };
-    // A half that is closed waits for the other; a reset ends both.
-    let _ = tokio::try_join!(
-        up.pump(client_read, server_write, Direction::ToServer),
-        link.pump(server_read, client_write, Direction::ToClient)
-    );
+    let outcome = {
+        // Borrowed halves: those that are owned say goodbye when they are dropped, which a reset must not.
+        let (client_read, client_write) = client.split();
+        let (server_read, server_write) = server.split();
+        // A half that is closed waits for the other; a reset ends both.
+        tokio::try_join!(
+            up.pass(client_read, server_write, Direction::ToServer),
+            link.pass(server_read, client_write, Direction::ToClient)
+        )
+    };
+    if outcome.is_err() {
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
+    }
 }
 
 /// One connection's view of what happens.
@@ -195,26 +201,7 @@ struct Link {
 struct Reset;
 
 impl Link {
-    async fn pump(
-        mut self,
-        mut from: OwnedReadHalf,
-        mut to: OwnedWriteHalf,
-        direction: Direction,
-    ) -> Result<(), Reset> {
-        let outcome = self.pass(&mut from, &mut to, direction).await;
-        if outcome.is_err() {
-            let _ = from.as_ref().set_zero_linger();
-            let _ = to.as_ref().set_zero_linger();
-        }
-        outcome
-    }
-
-    async fn pass(
-        &mut self,
-        from: &mut OwnedReadHalf,
-        to: &mut OwnedWriteHalf,
-        direction: Direction,
-    ) -> Result<(), Reset> {
+    async fn pass(mut self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, direction: Direction) -> Result<(), Reset> {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let mode = self.now()?;
@@ -240,7 +227,7 @@ impl Link {
                 Mode::CutAfter(limit) => bytes = self.spend(bytes, limit),
                 Mode::Pass | Mode::OneWay(_) | Mode::Stall | Mode::Refuse => {}
             }
-            self.write(to, bytes).await?;
+            self.write(&mut to, bytes).await?;
             self.passed.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             if bytes.len() < count {
                 return Err(Reset);
@@ -260,7 +247,7 @@ impl Link {
     }
 
     /// A peer that does not read holds this up, but not beyond a reset.
-    async fn write(&mut self, to: &mut OwnedWriteHalf, bytes: &[u8]) -> Result<(), Reset> {
+    async fn write(&mut self, to: &mut WriteHalf<'_>, bytes: &[u8]) -> Result<(), Reset> {
         let generation = self.generation;
         tokio::select! {
             biased;
