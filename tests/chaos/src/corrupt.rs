@@ -96,8 +96,8 @@ impl Corruption {
             (differing(true), differing(false))
         };
         let lost = after.rows.lost > before.rows.lost;
-        // The cells were not touched, so they no longer agree with a recount of the rows.
-        let recount = cells(after).1 > cells(before).1;
+        // The cells no longer agree with a recount of the rows. One may be hit twice, so their number need not rise.
+        let recount = cells(after).1 > 0;
         let found = match self {
             Self::DeleteRow => lost && recount,
             Self::DoubleRow => after.rows.duplicated > before.rows.duplicated && recount,

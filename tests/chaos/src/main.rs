@@ -66,6 +66,7 @@ fn read(words: &[String]) -> Result<Options, String> {
         with_disks: false,
         out: PathBuf::from("chaos-report"),
         repeat: String::new(),
+        progress: |line| println!("{line}"),
     };
     let mut repeat = Vec::new();
     let mut rest = words.iter();

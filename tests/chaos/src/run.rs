@@ -47,6 +47,8 @@ pub struct Options {
     pub out: PathBuf,
     /// The command that repeats the run.
     pub repeat: String,
+    /// Is told what was done, a line at a time.
+    pub progress: fn(&str),
 }
 
 /// What hurts in a round.
@@ -174,7 +176,16 @@ impl Suite {
         };
         self.note(name, happened);
         self.compare(&mut round, &published).await?;
+        let seconds = self.started.elapsed().as_secs();
+        (self.options.progress)(&format!(
+            "{seconds:>5} s: {name}: {} faults, {} events, {} faults found",
+            round.faults,
+            round.events,
+            self.report.faults_found.len()
+        ));
         self.report.rounds.push(round);
+        // For who looks while it runs, and for what was known if it is killed.
+        self.report.write(&self.options.out)?;
         for tenant in &tenants {
             self.settled
                 .push(check::settle(&self.stack.clickhouse_url(), tenant).await?);

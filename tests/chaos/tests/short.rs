@@ -23,6 +23,7 @@ async fn faults_at_every_hop_lose_nothing_and_count_nothing_twice() {
         with_disks: false,
         out: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}")),
         repeat: format!("MERIDIAN_CHAOS_SEED={seed} cargo test --test chaos"),
+        progress: |_| {},
     };
     let out = options.out.clone();
     let report = run(options).await.unwrap();
