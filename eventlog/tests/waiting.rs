@@ -43,6 +43,8 @@ async fn waiting_for_delivery_reports_takes_next_to_no_time_of_a_core() {
         token: Token(1),
     };
     assert!(producer.send(message).is_ok());
+    // It has its name when it has begun to run.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let before = ticks_used();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let used = ticks_used() - before;
