@@ -5,6 +5,8 @@ use anyhow::Result;
 use clickhouse::Client;
 use loadtest::oracle::Verdict;
 
+use crate::load::device_name;
+
 /// One kind of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corruption {
@@ -22,10 +24,10 @@ pub enum Corruption {
     DeleteLetter,
 }
 
-/// The place of one row: everything but what it says.
+/// The place of one row: everything but what it says. Each damage has a device of its own, so that none hides another.
 const ROW: &str = "(device, metric, ts, partition, offset) IN \
     (SELECT device, metric, ts, partition, offset FROM measurement_log FINAL \
-     WHERE tenant = '{tenant}' ORDER BY cityHash64(device, offset, {salt}) LIMIT 1)";
+     WHERE tenant = '{tenant}' AND device = '{device}' ORDER BY offset, metric LIMIT 1)";
 
 impl Corruption {
     /// All kinds.
@@ -46,7 +48,7 @@ impl Corruption {
         let client = Client::default().with_url(url).with_database("meridian");
         let row = ROW
             .replace("{tenant}", tenant)
-            .replace("{salt}", &(self as u8).to_string());
+            .replace("{device}", &device_name(self as u32));
         let of_tenant = format!("tenant = '{tenant}' AND {row}");
         // Chosen first: the names of what replaces would hide those of what is there.
         let copy = |replaced: &str| {
