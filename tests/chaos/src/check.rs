@@ -20,6 +20,7 @@ use schemas::Position;
 use crate::{
     limits::{BROKER_LOSS_MAX, PATIENCE, POLL_INTERVAL, QUIET},
     load::{Published, device_name},
+    stack::Stack,
 };
 
 /// What must have become of one tenant's messages.
@@ -41,6 +42,8 @@ pub struct Rest {
     pub stored: Option<Duration>,
     /// Until every level counted all of them.
     pub rolled_up: Option<Duration>,
+    /// Until the processors had committed all that is in the log.
+    pub committed: Option<Duration>,
 }
 
 /// Where ClickHouse is.
@@ -183,10 +186,12 @@ async fn look(url: &str, tenant: &str) -> Result<Shown> {
 ///
 /// # Errors
 /// When ClickHouse does not answer any more.
-pub async fn wait_for_rest(url: &str, claims: &[Claim], healed: Instant) -> Result<Rest> {
+pub async fn wait_for_rest(stack: &Stack, claims: &[Claim], healed: Instant) -> Result<Rest> {
+    let url = &stack.clickhouse_url();
     let mut rest = Rest {
         stored: None,
         rolled_up: None,
+        committed: None,
     };
     let (mut last, mut changed) = (Vec::new(), Instant::now());
     loop {
@@ -212,7 +217,11 @@ pub async fn wait_for_rest(url: &str, claims: &[Claim], healed: Instant) -> Resu
         if is_whole && now != last {
             (last, changed) = (now, Instant::now());
         }
-        let is_quiet = rest.rolled_up.is_some() && changed.elapsed() >= QUIET;
+        // Rows of one partition may hide that those of another are missing, so counting them is not enough.
+        if tokio::task::block_in_place(|| stack.lag()) == Some(0) {
+            rest.committed = rest.committed.or(Some(healed.elapsed()));
+        }
+        let is_quiet = rest.rolled_up.is_some() && rest.committed.is_some() && changed.elapsed() >= QUIET;
         if is_quiet || changed.elapsed() > PATIENCE {
             return Ok(rest);
         }

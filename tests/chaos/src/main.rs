@@ -94,7 +94,8 @@ fn read(words: &[String]) -> Result<Options, String> {
             "--insert-kills" => options.insert_kills = small()?,
             "--out" => options.out = value.into(),
             "--program" => {
-                options.program = value.into();
+                // The processes run in a folder of their own.
+                options.program = std::path::absolute(value).map_err(|error| error.to_string())?;
                 continue;
             }
             _ => return Err(format!("`{word}` is not known")),

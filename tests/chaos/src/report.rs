@@ -33,6 +33,8 @@ pub struct Round {
     pub stored_seconds: Option<f64>,
     /// And in every level of the rollups.
     pub rolled_up_seconds: Option<f64>,
+    /// And until the consumers' lag was 0.
+    pub committed_seconds: Option<f64>,
     /// The comparison, tenant by tenant.
     pub verdicts: Vec<Verdict>,
 }
@@ -155,13 +157,14 @@ impl fmt::Display for Report {
                 |value: Option<f64>| value.map_or_else(|| "never".to_owned(), |value| format!("{value:.1} s"));
             writeln!(
                 f,
-                "  {}: {} faults, {} events; acknowledged {:.1} s after healing, stored {} later, rolled up {} later",
+                "  {}: {} faults, {} events; acknowledged {:.1} s after healing, stored {} later, rolled up {} later, lag 0 {} later",
                 round.name,
                 round.faults,
                 round.events,
                 round.acknowledged_seconds,
                 seconds(round.stored_seconds),
-                seconds(round.rolled_up_seconds)
+                seconds(round.rolled_up_seconds),
+                seconds(round.committed_seconds)
             )?;
         }
         for (name, (peak, bound)) in &self.peak_rss_mib {

@@ -178,6 +178,15 @@ impl Stack {
         format!("http://127.0.0.1:{}", self.engine_port)
     }
 
+    /// Records that the processors have not committed; None when Kafka does not answer.
+    #[must_use]
+    pub fn lag(&self) -> Option<u64> {
+        match &*self.process(Part::Kafka) {
+            Process::Kafka(kafka) => kafka.lag("meridian").ok(),
+            Process::Mosquitto(_) | Process::Meridian(_) => None,
+        }
+    }
+
     /// Whether ClickHouse answers.
     #[must_use]
     pub fn engine_answers(&self) -> bool {

@@ -126,6 +126,26 @@ impl Kafka {
         until_led(|| protocol::end_offset(self.port, topic, partition))
     }
 
+    /// Records of all topics of users that the group has not committed.
+    ///
+    /// # Errors
+    /// When Kafka does not answer, or is not ready to.
+    pub fn lag(&self, group: &str) -> Result<u64, RigError> {
+        let mut lag = 0;
+        for topic in protocol::topics(self.port)? {
+            // Kafka's own.
+            if topic.name.starts_with("__") {
+                continue;
+            }
+            for partition in 0..topic.partitions {
+                let end = protocol::end_offset(self.port, &topic.name, partition)?;
+                let committed = protocol::committed_offset(self.port, group, &topic.name, partition)?;
+                lag += end.saturating_sub(committed.unwrap_or(0));
+            }
+        }
+        Ok(lag)
+    }
+
     /// Kills it as a power cut of the process would. Acknowledged records are in the page cache and survive.
     pub fn kill9(&mut self) {
         self.daemon.kill9();
