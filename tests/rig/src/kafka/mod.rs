@@ -131,6 +131,7 @@ impl Kafka {
     /// # Errors
     /// When Kafka does not answer, or is not ready to.
     pub fn lag(&self, group: &str) -> Result<u64, RigError> {
+        protocol::find_coordinator(self.port, group)?;
         let mut lag = 0;
         for topic in protocol::topics(self.port)? {
             // Kafka's own.

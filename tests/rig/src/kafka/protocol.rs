@@ -9,6 +9,7 @@ const PRODUCE: i16 = 0;
 const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
 const OFFSET_FETCH: i16 = 9;
+const FIND_COORDINATOR: i16 = 10;
 const CREATE_TOPICS: i16 = 19;
 
 /// A topic and how many partitions it has.
@@ -112,6 +113,14 @@ pub(super) fn end_offset(port: u16, topic: &str, partition: u32) -> Result<u64, 
     check(answer.i16()?, &format!("find the end of `{topic}`"))?;
     answer.i64()?; // timestamp
     offset(answer.i64()?)
+}
+
+/// Asks who keeps the offsets of a group: before the first such question Kafka has nobody for it.
+pub(super) fn find_coordinator(port: u16, group: &str) -> Result<(), RigError> {
+    let mut request = Request::new(FIND_COORDINATOR, 0);
+    request.text(group);
+    let mut answer = request.exchange(port)?;
+    check(answer.i16()?, &format!("find who keeps the offsets of `{group}`"))
 }
 
 /// What a group has committed for a partition: the offset of the next record it wants. None: nothing yet.
