@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use chaos::{Options, run};
+use chaos::{Options, run, schedule::Deck};
 
 const HELP: &str = "\
 runs the whole path over real Mosquitto, Kafka and ClickHouse, with faults at every hop, and recounts everything
@@ -16,6 +16,7 @@ runs the whole path over real Mosquitto, Kafka and ClickHouse, with faults at ev
   --rate N           messages a second (default 300)
   --insert-kills N   ClickHouse is killed so often in the middle of an INSERT, at the end (default 100)
   --disks            disks become full too; needs the right to mount
+  --list             prints the faults of the first round, and does nothing
   --out DIR          where the report and the logs go (default ./chaos-report)
   --program FILE     the `meridian` program (default: beside this one)
   --debug            (of `cargo xtask chaos`) unoptimised builds
@@ -34,6 +35,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if words.iter().any(|word| word == "--list") {
+        for step in Deck::new(options.seed, options.with_disks).round(options.faults_per_round) {
+            println!(
+                "{:>7.1} s, for {:.1} s: {}",
+                step.at.as_secs_f64(),
+                step.lasting.as_secs_f64(),
+                step.fault
+            );
+        }
+        return ExitCode::SUCCESS;
+    }
     let runtime = tokio::runtime::Runtime::new().expect("the operating system gives threads");
     let out = options.out.clone();
     match runtime.block_on(run(options)) {
@@ -71,6 +83,9 @@ fn read(words: &[String]) -> Result<Options, String> {
     let mut repeat = Vec::new();
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
+        if word == "--list" {
+            continue;
+        }
         if word == "--disks" {
             options.with_disks = true;
             repeat.push(word.as_str());
