@@ -48,7 +48,16 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Runtime::new().expect("the operating system gives threads");
     let out = options.out.clone();
-    match runtime.block_on(run(options)) {
+    let interruptible = async {
+        tokio::select! {
+            report = run(options) => report,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; processes and disks are gone")),
+        }
+    };
+    let outcome = runtime.block_on(interruptible);
+    // Waits until whoever is in the middle of a fault has let go.
+    drop(runtime);
+    match outcome {
         Ok(report) => {
             print!("{report}");
             println!("report: {}", out.join("report.json").display());

@@ -25,7 +25,7 @@ pub struct Seen {
 /// A thread that looks at the processes.
 pub struct Watch {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Seen>,
+    thread: Option<JoinHandle<Seen>>,
 }
 
 impl Watch {
@@ -44,7 +44,10 @@ impl Watch {
             }
             seen
         });
-        Self { stop, thread }
+        Self {
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// Ends it.
@@ -52,9 +55,20 @@ impl Watch {
     /// # Panics
     /// When the thread panicked.
     #[must_use]
-    pub fn finish(self) -> Seen {
+    pub fn finish(mut self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("watching does not panic")
+        let thread = self.thread.take().expect("it is taken here only, and when dropped");
+        thread.join().expect("watching does not panic")
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // A run that breaks off must let go of the processes and disks.
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 
