@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use eventlog::{ConsumerEvent, LogError, limits};
 
-use crate::subject::Subject;
+use crate::subject::{Member, Subject};
 
 crate::contract! {
     a_group_resumes_where_it_committed(2);
@@ -49,31 +49,49 @@ async fn members_share_partitions_and_each_record_has_one_owner(subject: Subject
     first.wait_for_partitions(4).await;
     first.read(500).await;
     let mut second = subject.member("group");
+    // Records keep coming while partitions move, and for a while after.
+    let (stop, stopped) = tokio::sync::oneshot::channel();
     let sending = tokio::spawn(async move {
-        for _ in 0..8 {
+        let mut sent = 2_000;
+        let mut stopped = std::pin::pin!(stopped);
+        loop {
             sender.send_all(numbered(1000)).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            sent += 1_000;
+            let pause = tokio::time::sleep(Duration::from_millis(200));
+            tokio::select! {
+                _ = &mut stopped => break,
+                () = pause => {}
+            }
         }
+        sender.send_all(numbered(1000)).await;
+        sent + 1_000
     });
-    while first.reads.len() + second.reads.len() < 10_000 {
-        tokio::select! {
-            event = first.consumer.next() => first.handle(event.unwrap()).await,
-            event = second.consumer.next() => second.handle(event.unwrap()).await,
-            () = tokio::time::sleep(crate::subject::PATIENCE) => panic!(
-                "{} and {} records", first.reads.len(), second.reads.len()
-            ),
-        }
+    while (first.positions.len(), second.positions.len()) != (2, 2) {
+        read_by_either(&mut first, &mut second).await;
     }
-    sending.await.unwrap();
-    assert_eq!(first.positions.len(), 2, "{:?}", first.positions);
-    assert_eq!(second.positions.len(), 2, "{:?}", second.positions);
+    stop.send(()).unwrap();
+    let sent: usize = sending.await.unwrap();
+    while first.reads.len() + second.reads.len() < sent {
+        read_by_either(&mut first, &mut second).await;
+    }
+    assert_eq!((first.positions.len(), second.positions.len()), (2, 2));
     let mut owners = BTreeMap::<(u16, u64), u32>::new();
     for read in first.reads.iter().chain(&second.reads) {
         *owners.entry((read.partition, read.offset)).or_default() += 1;
     }
-    assert_eq!(owners.len(), 10_000, "every record has an owner");
+    assert_eq!(owners.len(), sent, "every record has an owner");
     assert!(owners.values().all(|count| *count == 1), "and only one");
     assert!(!second.reads.is_empty());
+}
+
+async fn read_by_either(first: &mut Member, second: &mut Member) {
+    tokio::select! {
+        event = first.consumer.next() => first.handle(event.unwrap()).await,
+        event = second.consumer.next() => second.handle(event.unwrap()).await,
+        () = tokio::time::sleep(crate::subject::PATIENCE) => panic!(
+            "{} and {} records", first.reads.len(), second.reads.len()
+        ),
+    }
 }
 
 async fn a_member_that_leaves_hands_everything_over(subject: Subject) {
