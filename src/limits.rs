@@ -42,6 +42,9 @@ pub(crate) const PROBE_MAX: Duration = Duration::from_secs(10);
 /// a millisecond while messages pass, so that several in a row are torn hardly ever.
 pub(crate) const AUDIT_ATTEMPTS_MAX: u32 = 6;
 
+/// Shortest pause of `audit --watch`: each round reads all measurements.
+pub(crate) const WATCH_MIN: Duration = Duration::from_secs(1);
+
 /// Pause between them: the counts are shown twice a second.
 pub(crate) const AUDIT_PAUSE: Duration = Duration::from_millis(600);
 

@@ -13,7 +13,8 @@ use processors::audit::{self, AuditStore, Report};
 
 use self::roles::Roles;
 use crate::{
-    cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, output, process::until_signalled,
+    cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, limits, output,
+    process::until_signalled,
 };
 
 const EXAMPLES: &str = "\
@@ -62,7 +63,11 @@ enum Format {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
+    match parse_duration(text) {
+        Ok(interval) if interval < limits::WATCH_MIN => Err(format!("give {} s at least", limits::WATCH_MIN.as_secs())),
+        Ok(interval) => Ok(interval),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// A time on the command line as Unix seconds.
@@ -164,7 +169,8 @@ async fn verify(options: &AuditOptions, store: &AuditStore) -> Result<(), Failur
     match verification.differing_count() {
         0 => Ok(()),
         count => Err(Failure::runtime(format!(
-            "{count} rollup cells are not what the measurements say: `meridian rollups rebuild` repairs them"
+            "{count} rollup cells are not what the measurements say: if `meridian audit` finds no hole in the \
+             measurements, `meridian rollups rebuild` repairs them"
         ))),
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use processors::{
-    audit::AuditStore,
+    audit::{self, AuditStore},
     checkpoint::CheckpointStore,
     rebuild::{RebuildOptions, Rebuilt, rebuild},
     sink::ClickHouseSink,
@@ -58,6 +58,9 @@ struct RebuildArguments {
     /// Print what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Also when measurements are missing or changed: the rollups then agree with what is left of them
+    #[arg(long)]
+    accept_holes: bool,
     /// How the answer looks
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -90,6 +93,9 @@ pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Res
     let url = clickhouse_url(&config, endpoints.as_ref())?;
     let settings = &config.clickhouse;
     let store = AuditStore::new(settings.client(&url), &settings.migrate.database);
+    if !arguments.dry_run && !arguments.accept_holes {
+        refuse_holes(&store).await?;
+    }
     let sink = ClickHouseSink::new(settings.sink(&url));
     let checkpoints = config
         .checkpoints_url
@@ -116,6 +122,22 @@ pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Res
     }
     let json = serde_json::to_string(&rebuilt).expect("plain data is always JSON");
     output::print(&format!("{json}\n"))
+}
+
+/// Measurements that are not what the tasks made would be taken as the truth.
+async fn refuse_holes(store: &AuditStore) -> Result<(), Failure> {
+    match audit::measurement_holes(store)
+        .await
+        .map_err(Failure::runtime)?
+        .as_slice()
+    {
+        [] => Ok(()),
+        [hole, rest @ ..] => Err(Failure::runtime(format!(
+            "the measurements themselves do not add up, and the rollups may be all that is right: {hole}; and {} more \
+             holes. Bring them back first, or say `--accept-holes`",
+            rest.len()
+        ))),
+    }
 }
 
 fn summary(rebuilt: &Rebuilt, change_count: u64, dry_run: bool) -> String {

@@ -81,6 +81,21 @@ fn a_tap_without_anything_to_tap_says_what_to_do() {
 }
 
 #[test]
+fn an_audit_without_a_pause_and_a_trace_of_nothing_are_refused() {
+    for (arguments, part) in [
+        (&["audit", "--watch", "0s"][..], "1 s at least"),
+        (
+            &["trace", "--tenant", "acme", "--data-dir", "."],
+            "`--device`, or a `--cell`",
+        ),
+    ] {
+        let output = meridian(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", errors(&output));
+        assert!(errors(&output).contains(part), "{}", errors(&output));
+    }
+}
+
+#[test]
 fn a_data_folder_that_is_asked_for_and_not_there_is_no_reason_to_take_another_one() {
     for arguments in [&["tap"][..], &["loadtest", "fleet"]] {
         let output = meridian(&[arguments, &["--data-dir", "mistyped"]].concat());

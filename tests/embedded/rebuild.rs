@@ -192,3 +192,24 @@ async fn a_level_that_is_added_later_is_told_apart_and_filled_in() {
     assert_eq!(code, 0, "{said}");
     up.stop();
 }
+
+#[tokio::test]
+async fn what_is_left_of_damaged_measurements_is_taken_for_the_truth_only_when_that_is_said() {
+    let mut up = filled().await;
+    let store = up.store();
+    let deleted =
+        "ALTER TABLE measurement_log DELETE WHERE device = 'device-3' AND seq = 5 SETTINGS mutations_sync = 2";
+    store.execute(deleted).await;
+    let before = store.number(ALL).await;
+    let (code, said) = rebuild(&up, &[]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("do not add up") && said.contains("--accept-holes"),
+        "{said}"
+    );
+    assert_eq!(store.number(ALL).await, before, "nothing was changed");
+    let (code, said) = rebuild(&up, &["--accept-holes"]);
+    assert_eq!(code, 0, "{said}");
+    assert_ne!(store.number(ALL).await, before);
+    up.stop();
+}

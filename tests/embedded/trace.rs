@@ -161,6 +161,15 @@ async fn a_cell_is_followed_back_to_its_events() {
     assert_eq!(empty.status.code(), Some(1), "{}", text(&empty));
     assert_eq!(trace(&up, &["--cell", "0"]).status.code(), Some(2));
     assert_eq!(trace(&up, &[]).status.code(), Some(2));
+    let cell = position.to_cell(h3o::Resolution::Nine).to_string();
+    let bucket = TS_MS.to_string();
+    let no_level = trace(&up, &["--cell", &cell, "--period", "5m", "--bucket", &bucket]);
+    assert_eq!(no_level.status.code(), Some(2));
+    assert!(
+        errors(&no_level).contains("no rollup level of 300 s"),
+        "{}",
+        errors(&no_level)
+    );
     up.stop();
 }
 

@@ -60,6 +60,23 @@ pub async fn audit(store: &AuditStore, known: impl AsyncFnOnce() -> Known) -> Re
     Ok(report)
 }
 
+/// Where the measurements are not those that the tasks made: what a rebuild from them would make permanent.
+///
+/// # Errors
+/// When ClickHouse does not answer.
+pub async fn measurement_holes(store: &AuditStore) -> Result<Vec<Hole>, AuditError> {
+    let ledger = store.ledger().await?;
+    let counted = store.measurements(&Positions::of(&ledger, EVENTS_TOPIC)).await?;
+    let mut report = Report::new(&ledger);
+    compare::measurements(
+        &ledger,
+        &counted,
+        store.horizons().await?.measurements_ms(),
+        &mut report,
+    );
+    Ok(report.holes)
+}
+
 /// Every level against the measurements.
 async fn rollups(
     store: &AuditStore,

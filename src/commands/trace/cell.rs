@@ -58,6 +58,28 @@ const IN_CELL: &str = "tenant = {tenant:String} AND ({metric:String} = '' OR met
     AND if({cell:UInt64} = 0, cell = 0, cell != 0 AND \
         h3ToParent(if(cell = 0, {cell:UInt64}, cell), {res:UInt8}) = {cell:UInt64})";
 
+/// A period that is no level has measurements and no rollups, and nothing is wrong with that.
+async fn check_level(options: &TraceOptions, bucket: Bucket, cell: u64, store: &Store) -> Result<(), Failure> {
+    let sql = "SELECT DISTINCT period, res FROM rollup_log WHERE tenant = {tenant:String} ORDER BY period, res";
+    let levels: Vec<(u32, u8)> = store.rows(store.query(sql).param("tenant", &options.tenant)).await?;
+    let wanted = resolution(cell);
+    if levels
+        .iter()
+        .any(|(period, res)| *period == bucket.period_seconds && wanted.is_none_or(|wanted| wanted == *res))
+    {
+        return Ok(());
+    }
+    let there: Vec<String> = levels
+        .iter()
+        .map(|(period, res)| format!("{period} s at {res}"))
+        .collect();
+    Err(Failure::usage(format!(
+        "there is no rollup level of {} s at the resolution of this cell; there are {}",
+        bucket.period_seconds,
+        there.join(", ")
+    )))
+}
+
 /// Prints the cell.
 ///
 /// # Errors
@@ -106,6 +128,9 @@ pub(super) async fn run(
             "tenant `{}` has nothing in cell `{cell}` in the {period} s from {start}",
             options.tenant
         )));
+    }
+    if accumulators.is_empty() {
+        check_level(options, bucket, cell, store).await?;
     }
     let makeup = gather(&accumulators, &totals, &members);
     let text: String = match is_json {

@@ -31,7 +31,7 @@ pub(crate) struct TraceOptions {
     #[arg(long)]
     tenant: String,
     /// Follow the events of this device
-    #[arg(long, required_unless_present = "cell", conflicts_with = "cell")]
+    #[arg(long, conflicts_with = "cell")]
     device: Option<String>,
     /// Only events at or after this time: RFC 3339, Unix milliseconds, or as `2h` how long ago
     #[arg(long, value_name = "TIME", value_parser = when::parse, conflicts_with = "cell")]
