@@ -1,0 +1,16 @@
+//! The queries, one file each in `queries/`, as they are sent. Nothing is ever put into their text: values are bound.
+
+/// A query after the definitions that merge sketches and distinct counts.
+macro_rules! merging {
+    ($file:literal) => {
+        concat!(
+            "WITH\n",
+            include_str!("../../../schemas/clickhouse/merge.sql"),
+            include_str!(concat!("../../queries/", $file))
+        )
+    };
+}
+
+pub(crate) const CELLS: &str = merging!("cells.sql");
+pub(crate) const RESOLUTIONS: &str = include_str!("../../queries/resolutions.sql");
+pub(crate) const FRESHNESS: &str = include_str!("../../queries/freshness.sql");
