@@ -1,19 +1,19 @@
 -- One value for each hexagon over a whole range of time, merged from all snapshots of it.
 -- Hexagons are those of resolution `res`, made of stored ones of resolution `stored_res`; only whose centre lies in the
 -- box. One more than may be answered is taken, so that too many can be told from just enough.
+-- `if`, not `multiIf`: branches of constant conditions are left out with all that only they read.
+-- No function of H3 may see cell 0 (no position), and conditions run in any order: `stand_in` is some cell. A
+-- PREWHERE would put 0 back into rows that it drops.
 SELECT
-    h3ToParent(log.cell, {res:UInt8}) AS hexagon,
-    multiIf(
-        {agg:String} = 'count', toFloat64(sum(log.count)),
-        {agg:String} = 'sum', sum(log.sum),
-        {agg:String} = 'min', min(log.min),
-        {agg:String} = 'max', max(log.max),
-        {agg:String} = 'avg', sum(log.sum) / sum(log.count),
-        {agg:String} = 'p50', quantile_of_bins(sumMap(log.bin_keys, log.bin_counts), 0.5, min(log.min), max(log.max)),
-        {agg:String} = 'p90', quantile_of_bins(sumMap(log.bin_keys, log.bin_counts), 0.9, min(log.min), max(log.max)),
-        {agg:String} = 'p99', quantile_of_bins(sumMap(log.bin_keys, log.bin_counts), 0.99, min(log.min), max(log.max)),
-        {agg:String} = 'devices', toFloat64(devices_of_hashes(smallest_hashes(groupUniqArrayArray(log.device_hashes)))),
-        nan) AS value,
+    h3ToParent(if(log.cell = 0, {stand_in:UInt64}, log.cell), {res:UInt8}) AS hexagon,
+    if({form:String} = 'count', toFloat64(sum(log.count)),
+    if({form:String} = 'sum', sum(log.sum),
+    if({form:String} = 'min', min(log.min),
+    if({form:String} = 'max', max(log.max),
+    if({form:String} = 'avg', sum(log.sum) / sum(log.count),
+    if({form:String} = 'quantile',
+        quantile_of_bins(sumMap(log.bin_keys, log.bin_counts), {quantile:Float64}, min(log.min), max(log.max)),
+    toFloat64(devices_of_hashes(smallest_hashes(groupUniqArrayArray(log.device_hashes)))))))))) AS value,
     sum(log.count) AS events
 FROM rollup_log AS log FINAL
 WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
@@ -24,10 +24,10 @@ WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
     AND log.bucket < toDateTime({to:UInt32}, 'UTC')
     AND log.cell != 0
     AND log.count > 0
-    AND h3ToParent(log.cell, {res:UInt8}) IN (
+    AND h3ToParent(if(log.cell = 0, {stand_in:UInt64}, log.cell), {res:UInt8}) IN (
         SELECT seen.hexagon
         FROM (
-            SELECT DISTINCT h3ToParent(log.cell, {res:UInt8}) AS hexagon
+            SELECT DISTINCT h3ToParent(if(log.cell = 0, {stand_in:UInt64}, log.cell), {res:UInt8}) AS hexagon
             FROM rollup_log AS log FINAL
             WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
                 AND log.metric = {metric:String}
@@ -47,4 +47,5 @@ WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
         LIMIT {hexagons_max:UInt32})
 GROUP BY hexagon
 ORDER BY hexagon
-SETTINGS do_not_merge_across_partitions_select_final = 1, h3togeo_lon_lat_result_order = 0
+SETTINGS do_not_merge_across_partitions_select_final = 1, h3togeo_lon_lat_result_order = 0,
+    optimize_move_to_prewhere = 0

@@ -1,18 +1,16 @@
 -- One value for each bucket, over the cells in a range of indexes: all of them, one, or all within a coarser one, whose
 -- indexes follow each other.
+-- `if`, not `multiIf`: branches of constant conditions are left out with all that only they read.
 SELECT
     toUInt32(intDiv(toUnixTimestamp(log.bucket), {period:UInt32}) * {period:UInt32}) AS start,
-    multiIf(
-        {agg:String} = 'count', toFloat64(sum(log.count)),
-        {agg:String} = 'sum', sum(log.sum),
-        {agg:String} = 'min', min(log.min),
-        {agg:String} = 'max', max(log.max),
-        {agg:String} = 'avg', sum(log.sum) / sum(log.count),
-        {agg:String} = 'p50', quantile_of_bins(sumMap(log.bin_keys, log.bin_counts), 0.5, min(log.min), max(log.max)),
-        {agg:String} = 'p90', quantile_of_bins(sumMap(log.bin_keys, log.bin_counts), 0.9, min(log.min), max(log.max)),
-        {agg:String} = 'p99', quantile_of_bins(sumMap(log.bin_keys, log.bin_counts), 0.99, min(log.min), max(log.max)),
-        {agg:String} = 'devices', toFloat64(devices_of_hashes(smallest_hashes(groupUniqArrayArray(log.device_hashes)))),
-        nan) AS value,
+    if({form:String} = 'count', toFloat64(sum(log.count)),
+    if({form:String} = 'sum', sum(log.sum),
+    if({form:String} = 'min', min(log.min),
+    if({form:String} = 'max', max(log.max),
+    if({form:String} = 'avg', sum(log.sum) / sum(log.count),
+    if({form:String} = 'quantile',
+        quantile_of_bins(sumMap(log.bin_keys, log.bin_counts), {quantile:Float64}, min(log.min), max(log.max)),
+    toFloat64(devices_of_hashes(smallest_hashes(groupUniqArrayArray(log.device_hashes)))))))))) AS value,
     sum(log.count) AS events
 FROM rollup_log AS log FINAL
 WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})

@@ -1,18 +1,17 @@
 -- One value for each bucket of one device, from its measurements: rollups do not know devices. Quantiles are those of
 -- the value at rank floor(quantile * (count - 1)), like those of sketches, but exact.
+-- `if`, not `multiIf`: branches of constant conditions are left out with all that only they read.
+-- The same name under several tenants is that many devices.
 SELECT
     toUInt32(intDiv(toUnixTimestamp(log.ts), {period:UInt32}) * {period:UInt32}) AS start,
-    multiIf(
-        {agg:String} = 'count', toFloat64(count()),
-        {agg:String} = 'sum', sum(log.value),
-        {agg:String} = 'min', min(log.value),
-        {agg:String} = 'max', max(log.value),
-        {agg:String} = 'avg', sum(log.value) / count(),
-        {agg:String} = 'p50', arraySort(groupArray(log.value))[toUInt64(floor(0.5 * (count() - 1))) + 1],
-        {agg:String} = 'p90', arraySort(groupArray(log.value))[toUInt64(floor(0.9 * (count() - 1))) + 1],
-        {agg:String} = 'p99', arraySort(groupArray(log.value))[toUInt64(floor(0.99 * (count() - 1))) + 1],
-        {agg:String} = 'devices', toFloat64(uniqExact(log.tenant)),
-        nan) AS value,
+    if({form:String} = 'count', toFloat64(count()),
+    if({form:String} = 'sum', sum(log.value),
+    if({form:String} = 'min', min(log.value),
+    if({form:String} = 'max', max(log.value),
+    if({form:String} = 'avg', sum(log.value) / count(),
+    if({form:String} = 'quantile',
+        arraySort(groupArray(log.value))[toUInt64(floor({quantile:Float64} * (count() - 1))) + 1],
+    toFloat64(uniqExact(log.tenant)))))))) AS value,
     count() AS events
 FROM measurement_log AS log FINAL
 WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})

@@ -1,33 +1,37 @@
 //! `/cells`: one value for each hexagon in view, over the whole range of time.
 
-use std::fmt::Write;
-
 use bytes::Bytes;
 use clickhouse::{Row, query::Query};
+use h3o::CellIndex;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{
-    Api,
+    Api, finite, geojson,
     parameters::Parameters,
     problem::Problem,
     reply::{Fingerprint, Format, Reply},
-    sql, time_text,
-    view::{self, Aggregate, AskedRange, BoundingBox, TimeRange},
+    seconds_text, sql,
+    table::{Column, Table},
+    time_text,
+    view::{self, BoundingBox, View},
 };
 use crate::{StoredLevel, limits};
 
-const FORMATS: [(&str, Format); 1] = [("json", Format::Json)];
+const FORMATS: [(&str, Format); 4] = [
+    ("json", Format::Json),
+    ("geojson", Format::GeoJson),
+    ("csv", Format::Csv),
+    ("arrow", Format::Arrow),
+];
 
 /// What is asked for.
 struct Asked {
-    tenant: String,
-    metric: String,
-    aggregate: Aggregate,
+    view: View,
     place: BoundingBox,
-    range: TimeRange,
-    period: u32,
     level: StoredLevel,
+    resolution: u8,
 }
 
 /// One hexagon.
@@ -38,6 +42,7 @@ struct Cell {
     events: u64,
 }
 
+/// A resolution with few enough hexagons.
 #[derive(Debug, Deserialize, Row)]
 struct Coarser {
     res: u8,
@@ -75,148 +80,164 @@ pub(crate) struct Cells {
 pub(crate) async fn answer(api: &Api, query: Option<&str>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS)?;
-    let (asked, resolution) = read(api, parameters)?;
-    let fresh_ms = api.freshness_ms(&asked.tenant).await?;
-    let (cells, used) = cells(api, &asked, resolution).await?;
-    let fresh_ms = fresh_ms.map(|ms| ms - i64::from(asked.level.flush_interval_ms as u32));
+    let asked = read(api, parameters)?;
+    let newest_ms = api.freshness_ms(&asked.view.tenant).await?;
+    let (cells, resolution) = cells(api, &asked).await?;
+    let fresh_ms = newest_ms.map(|newest_ms| newest_ms.saturating_sub_unsigned(asked.level.flush_interval_ms));
     let answer = Answer {
-        asked,
-        resolution: used,
-        coarsened: used < resolution,
+        complete: asked.view.range.is_before(fresh_ms),
+        coarsened: resolution < asked.resolution,
+        view: asked.view,
+        resolution,
         cells,
         fresh_ms,
     };
     Ok(Reply {
-        body: answer.json(),
+        body: answer.write(format),
         format,
         tag: answer.tag(format),
         freshness_ms: fresh_ms,
-        is_settled: api.is_settled(answer.asked.range.to),
+        is_settled: answer.view.range.is_before(Some(api.clock.wall_ms())),
     })
 }
 
-fn read(api: &Api, mut parameters: Parameters) -> Result<(Asked, u8), Problem> {
-    let tenant = parameters.tenant()?;
-    let metric = parameters.metric()?;
-    let aggregate = Aggregate::read(&mut parameters)?;
+fn read(api: &Api, mut parameters: Parameters) -> Result<Asked, Problem> {
+    let view = View::read(api, &mut parameters)?;
     let place = BoundingBox::read(&mut parameters)?.unwrap_or(BoundingBox::WORLD);
-    let range = AskedRange::read(&mut parameters, api.clock.wall_ms())?;
-    let period = range.period(&mut parameters, &api.levels)?;
     let resolution = match parameters.integer("res", 0, 15)? {
         Some(resolution) => u8::try_from(resolution).expect("at most 15"),
-        None => view::resolution_for(&place, &api.levels, period),
+        None => view::resolution_for(&place, &api.levels, view.period),
     };
     parameters.finish()?;
-    let asked = Asked {
-        tenant,
-        metric,
-        aggregate,
+    Ok(Asked {
+        level: view::stored_level(&api.levels, view.period, resolution)?,
+        view,
         place,
-        range: range.widened(period),
-        period,
-        level: view::stored_level(&api.levels, period, resolution)?,
-    };
-    Ok((asked, resolution))
+        resolution,
+    })
 }
 
 /// The hexagons, and the resolution they have: the one asked for, or the finest at which there are not too many.
-async fn cells(api: &Api, asked: &Asked, resolution: u8) -> Result<(Vec<Cell>, u8), Problem> {
-    let mut resolution = resolution;
+async fn cells(api: &Api, asked: &Asked) -> Result<(Vec<Cell>, u8), Problem> {
+    let mut resolution = asked.resolution;
     loop {
-        let query = bound(api.store.query(sql::CELLS), asked, resolution)
-            .param("agg", asked.aggregate.name())
+        let query = asked
+            .bind(api.store.query(sql::CELLS), resolution)
             .param("hexagons_max", limits::HEXAGONS_MAX + 1);
         let cells: Vec<Cell> = api.store.rows(query).await?;
         if cells.len() <= limits::HEXAGONS_MAX as usize || resolution == 0 {
             return Ok((cells, resolution));
         }
         // Between two questions more may come: then it is asked once more.
-        let query =
-            bound(api.store.query(sql::RESOLUTIONS), asked, resolution).param("hexagons_max", limits::HEXAGONS_MAX);
+        let query = asked
+            .bind(api.store.query(sql::RESOLUTIONS), resolution)
+            .param("hexagons_max", limits::HEXAGONS_MAX);
         let coarser: Vec<Coarser> = api.store.rows(query).await?;
         resolution = coarser.first().map_or(0, |coarser| coarser.res);
     }
 }
 
-fn bound(query: Query, asked: &Asked, resolution: u8) -> Query {
-    query
-        .param("tenant", &asked.tenant)
-        .param("metric", &asked.metric)
-        .param("stored_period", asked.level.period_seconds)
-        .param("stored_res", asked.level.resolution)
-        .param("res", resolution)
-        .param("from", asked.range.from)
-        .param("to", asked.range.to)
-        .param("west", asked.place.west)
-        .param("south", asked.place.south)
-        .param("east", asked.place.east)
-        .param("north", asked.place.north)
+impl Asked {
+    fn bind(&self, query: Query, resolution: u8) -> Query {
+        let query = self.view.bind_level(self.view.bind(query), &self.level);
+        self.place
+            .bind(query)
+            .param("res", resolution)
+            .param("stand_in", view::some_cell(self.level.resolution))
+    }
 }
 
 /// What was found.
 struct Answer {
-    asked: Asked,
+    view: View,
     resolution: u8,
+    complete: bool,
     coarsened: bool,
     cells: Vec<Cell>,
     fresh_ms: Option<i64>,
 }
 
 impl Answer {
-    fn is_complete(&self) -> bool {
-        let end_ms = i64::from(self.asked.range.to) * 1_000;
-        self.fresh_ms.is_some_and(|fresh_ms| fresh_ms >= end_ms)
-    }
-
     fn tag(&self, format: Format) -> String {
         let numbers: Vec<u64> = self.cells.iter().flat_map(|cell| [cell.hexagon, cell.events]).collect();
-        let values: Vec<f64> = self.cells.iter().map(|cell| cell.value).collect();
-        let Asked { range, period, .. } = self.asked;
         let shape = [
             format as u64,
             u64::from(self.resolution),
-            u64::from(range.from),
-            u64::from(range.to),
-            u64::from(period),
             u64::from(self.coarsened),
-            u64::from(self.is_complete()),
+            u64::from(self.complete),
         ];
-        Fingerprint::default()
-            .text(&self.asked.metric)
-            .text(self.asked.aggregate.name())
+        self.view
+            .fingerprint(Fingerprint::default())
             .numbers(&shape)
             .numbers(&numbers)
-            .values(&values)
+            .values(&self.values())
             .finish()
     }
 
-    fn json(&self) -> Bytes {
-        let document = Cells {
-            metric: self.asked.metric.clone(),
-            agg: self.asked.aggregate.name(),
-            period: self.asked.period,
-            res: self.resolution,
-            from: time_text(i64::from(self.asked.range.from) * 1_000),
-            to: time_text(i64::from(self.asked.range.to) * 1_000),
-            cells: self.cells.iter().map(|cell| hexagon_text(cell.hexagon)).collect(),
-            values: self
-                .cells
-                .iter()
-                .map(|cell| Some(cell.value).filter(|value| value.is_finite()))
-                .collect(),
-            counts: self.cells.iter().map(|cell| cell.events).collect(),
-            freshness: self.fresh_ms.map(time_text),
-            complete: self.is_complete(),
-            coarsened: self.coarsened,
-        };
-        serde_json::to_vec(&document)
-            .expect("text and numbers are always JSON")
-            .into()
+    fn names(&self) -> Vec<String> {
+        self.cells.iter().map(|cell| format!("{:x}", cell.hexagon)).collect()
     }
-}
 
-fn hexagon_text(hexagon: u64) -> String {
-    let mut text = String::with_capacity(15);
-    write!(text, "{hexagon:x}").expect("writing to a string cannot fail");
-    text
+    fn values(&self) -> Vec<f64> {
+        self.cells.iter().map(|cell| cell.value).collect()
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        self.cells.iter().map(|cell| cell.events).collect()
+    }
+
+    fn write(&self, format: Format) -> Bytes {
+        let document = match format {
+            Format::Json => serde_json::to_vec(&self.json()),
+            Format::GeoJson => serde_json::to_vec(&self.geojson()),
+            Format::Csv | Format::Arrow => {
+                let columns = vec![
+                    ("cell", Column::Texts(self.names())),
+                    ("value", Column::Numbers(self.values())),
+                    ("count", Column::Counts(self.counts())),
+                ];
+                let table = Table { columns };
+                return table.write(format).expect("the format is one of tables");
+            }
+        };
+        document.expect("text and numbers are always JSON").into()
+    }
+
+    fn json(&self) -> Cells {
+        Cells {
+            metric: self.view.metric.clone(),
+            agg: self.view.aggregate.name(),
+            period: self.view.period,
+            res: self.resolution,
+            from: seconds_text(self.view.range.from),
+            to: seconds_text(self.view.range.to),
+            cells: self.names(),
+            values: self.values().into_iter().map(finite).collect(),
+            counts: self.counts(),
+            freshness: self.fresh_ms.map(time_text),
+            complete: self.complete,
+            coarsened: self.coarsened,
+        }
+    }
+
+    fn geojson(&self) -> Value {
+        let features = self.cells.iter().map(|cell| {
+            let outline = CellIndex::try_from(cell.hexagon).map_or(Value::Null, geojson::hexagon);
+            let name = format!("{:x}", cell.hexagon);
+            let properties = json!({"cell": name, "value": finite(cell.value), "count": cell.events});
+            json!({"type": "Feature", "id": name, "geometry": outline, "properties": properties})
+        });
+        let members = json!({
+            "metric": self.view.metric,
+            "agg": self.view.aggregate.name(),
+            "period": self.view.period,
+            "res": self.resolution,
+            "from": seconds_text(self.view.range.from),
+            "to": seconds_text(self.view.range.to),
+            "freshness": self.fresh_ms.map(time_text),
+            "complete": self.complete,
+            "coarsened": self.coarsened,
+        });
+        geojson::collection(features.collect(), members)
+    }
 }

@@ -3,19 +3,26 @@
 //! A request is read into a view (what part of the data), asked of the store with one query of `queries/`, and written
 //! in the format that was asked for. Every query binds the tenant. Nothing here writes, or keeps anything.
 
+mod catalog;
 mod cells;
+mod devices;
+mod geojson;
+mod openapi;
 mod parameters;
 mod problem;
 mod reply;
+mod series;
 mod sql;
 mod store;
+mod table;
+mod track;
 mod view;
 
 use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{RawQuery, State},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     http::HeaderMap,
     response::Response,
     routing::get,
@@ -27,6 +34,7 @@ use serde::Deserialize;
 
 use self::{
     problem::{Kind, Problem},
+    reply::{Format, Reply},
     store::Store,
 };
 use crate::Queries;
@@ -65,13 +73,71 @@ impl Api {
     }
 }
 
-/// Everything below `/api/v1` that queries answer.
+/// Everything below `/api` that queries answer.
 pub(crate) fn router(api: Arc<Api>) -> Router {
-    Router::new().route("/api/v1/cells", get(get_cells)).with_state(api)
+    Router::new()
+        .route("/api/v1/cells", get(get_cells))
+        .route("/api/v1/series", get(get_series))
+        .route("/api/v1/devices", get(get_devices))
+        .route("/api/v1/devices/{tenant}/{device}", get(get_device))
+        .route("/api/v1/devices/{tenant}/{device}/track", get(get_track))
+        .route("/api/v1/nearby", get(get_nearby))
+        .route("/api/v1/metrics-catalog", get(get_catalog))
+        .route("/api/openapi.json", get(get_openapi))
+        .with_state(api)
 }
 
-async fn get_cells(State(api): State<Arc<Api>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+type Shared = State<Arc<Api>>;
+type DevicePath = Result<Path<(String, String)>, PathRejection>;
+
+async fn get_cells(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     reply::respond(&headers, cells::answer(&api, query.as_deref()).await)
+}
+
+async fn get_series(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    reply::respond(&headers, series::answer(&api, query.as_deref()).await)
+}
+
+async fn get_devices(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    reply::respond(&headers, devices::list(&api, query.as_deref()).await)
+}
+
+async fn get_device(State(api): Shared, path: DevicePath, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let answer = match names(path) {
+        Ok((tenant, device)) => devices::one(&api, tenant, device, query.as_deref()).await,
+        Err(problem) => Err(problem),
+    };
+    reply::respond(&headers, answer)
+}
+
+async fn get_track(State(api): Shared, path: DevicePath, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let answer = match names(path) {
+        Ok((tenant, device)) => track::answer(&api, tenant, device, query.as_deref()).await,
+        Err(problem) => Err(problem),
+    };
+    reply::respond(&headers, answer)
+}
+
+async fn get_nearby(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    reply::respond(&headers, devices::nearby(&api, query.as_deref()).await)
+}
+
+async fn get_catalog(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    reply::respond(&headers, catalog::answer(&api, query.as_deref()).await)
+}
+
+async fn get_openapi(headers: HeaderMap) -> Response {
+    reply::respond(&headers, Ok(Reply::changing(openapi::document().into(), Format::Json)))
+}
+
+/// Tenant and device of a path.
+fn names(path: DevicePath) -> Result<(String, String), Problem> {
+    let Ok(Path((tenant, device))) = path else {
+        return Err(Problem::parameter("device", "tenant or device is no text in UTF-8"));
+    };
+    let tenant = parameters::identifier("tenant", tenant)?;
+    let device = parameters::identifier("device", device)?;
+    Ok((tenant, device))
 }
 
 /// What is asked for under `/api` and does not exist.
@@ -93,4 +159,13 @@ fn time_text(ms: i64) -> String {
         Ok(time) => time.to_string(),
         Err(_) => ms.to_string(),
     }
+}
+
+fn seconds_text(seconds: u32) -> String {
+    time_text(i64::from(seconds) * 1_000)
+}
+
+/// JSON has no word for what is not a number.
+fn finite(value: f64) -> Option<f64> {
+    Some(value).filter(|value| value.is_finite())
 }

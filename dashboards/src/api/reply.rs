@@ -13,7 +13,7 @@ use axum::{
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Api, problem::Problem, time_text};
+use super::{problem::Problem, time_text};
 use crate::limits;
 
 /// The header that tells how fresh the data is, also when it did not change.
@@ -29,6 +29,16 @@ pub(crate) enum Format {
 }
 
 impl Format {
+    /// How it is asked for.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::GeoJson => "geojson",
+            Self::Csv => "csv",
+            Self::Arrow => "arrow",
+        }
+    }
+
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -46,9 +56,9 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    pub(crate) fn text(mut self, text: &str) -> Self {
-        self.hash.update(&(text.len() as u64).to_le_bytes());
-        self.hash.update(text.as_bytes());
+    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.hash.update(&(bytes.len() as u64).to_le_bytes());
+        self.hash.update(bytes);
         self
     }
 
@@ -125,9 +135,15 @@ fn is_known(request: &HeaderMap, tag: &str) -> bool {
     })
 }
 
-impl Api {
-    /// Whether time has passed over everything before `to_seconds`.
-    pub(crate) fn is_settled(&self, to_seconds: u32) -> bool {
-        i64::from(to_seconds) * 1_000 <= self.clock.wall_ms()
+impl Reply {
+    /// An answer about how things are now.
+    pub(crate) fn changing(body: Bytes, format: Format) -> Self {
+        Self {
+            tag: Fingerprint::default().bytes(&body).finish(),
+            body,
+            format,
+            freshness_ms: None,
+            is_settled: false,
+        }
     }
 }

@@ -14,3 +14,10 @@ macro_rules! merging {
 pub(crate) const CELLS: &str = merging!("cells.sql");
 pub(crate) const RESOLUTIONS: &str = include_str!("../../queries/resolutions.sql");
 pub(crate) const FRESHNESS: &str = include_str!("../../queries/freshness.sql");
+pub(crate) const SERIES: &str = merging!("series.sql");
+pub(crate) const SERIES_BBOX: &str = merging!("series_bbox.sql");
+pub(crate) const SERIES_DEVICE: &str = include_str!("../../queries/series_device.sql");
+pub(crate) const DEVICES: &str = include_str!("../../queries/devices.sql");
+pub(crate) const NEARBY: &str = include_str!("../../queries/nearby.sql");
+pub(crate) const TRACK: &str = include_str!("../../queries/track.sql");
+pub(crate) const CATALOG: &str = include_str!("../../queries/catalog.sql");

@@ -1,10 +1,16 @@
 //! What part of the data a request looks at: place, time, level and aggregate.
 //!
-//! Pure: takes parameters, stored levels and the time of day as arguments.
+//! Pure: what it needs to know comes as an argument.
 
-use h3o::{CellIndex, LatLng, Resolution};
+use clickhouse::query::Query;
+use h3o::{LatLng, Resolution};
 
-use super::{parameters, parameters::Parameters, problem::Problem};
+use super::{
+    Api,
+    parameters::{self, Parameters},
+    problem::Problem,
+    reply::Fingerprint,
+};
 use crate::{StoredLevel, limits};
 
 /// Mean radius of the Earth, as for distances and areas everywhere in this crate.
@@ -51,6 +57,14 @@ impl BoundingBox {
         }
     }
 
+    pub(crate) fn bind(&self, query: Query) -> Query {
+        query
+            .param("west", self.west)
+            .param("south", self.south)
+            .param("east", self.east)
+            .param("north", self.north)
+    }
+
     fn area_m2(&self) -> f64 {
         let width = match self.west <= self.east {
             true => self.east - self.west,
@@ -66,6 +80,13 @@ impl BoundingBox {
 pub(crate) struct TimeRange {
     pub(crate) from: u32,
     pub(crate) to: u32,
+}
+
+impl TimeRange {
+    /// True when a time is at its end or after it.
+    pub(crate) fn is_before(self, time_ms: Option<i64>) -> bool {
+        time_ms.is_some_and(|time_ms| i64::from(self.to) * 1_000 <= time_ms)
+    }
 }
 
 /// A range as it was asked for, in Unix milliseconds.
@@ -151,9 +172,17 @@ pub(crate) fn stored_level(levels: &[StoredLevel], period: u32, resolution: u8) 
             let finest = of_period.map(|level| level.resolution).max().unwrap_or(0);
             Problem::parameter(
                 "res",
-                format!("`res` is finer than what is stored for this period: at most {finest}"),
+                format!("the resolution is finer than what is stored for this period, which is {finest}"),
             )
         })
+}
+
+/// The finest resolution that is stored for a period.
+pub(crate) fn finest(levels: &[StoredLevel], period: u32) -> u8 {
+    let of_period = levels
+        .iter()
+        .filter(|level| period.is_multiple_of(level.period_seconds));
+    of_period.map(|level| level.resolution).max().unwrap_or(0)
 }
 
 /// The resolution at which a view has about as many hexagons as one likes to see.
@@ -201,14 +230,82 @@ impl Aggregate {
         parameters.choice("agg", &Self::ALL)
     }
 
+    /// How queries know it.
+    pub(crate) fn form(self) -> &'static str {
+        match self {
+            Self::P50 | Self::P90 | Self::P99 => "quantile",
+            other => other.name(),
+        }
+    }
+
+    /// Which quantile it is; nothing reads it if it is none.
+    pub(crate) fn quantile(self) -> f64 {
+        match self {
+            Self::P90 => 0.9,
+            Self::P99 => 0.99,
+            _ => 0.5,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         let found = Self::ALL.iter().find(|(_, aggregate)| *aggregate == self);
         found.expect("all are listed").0
     }
 }
 
-/// Where a hexagon's centre is.
-pub(crate) fn centre(cell: CellIndex) -> (f64, f64) {
-    let centre = LatLng::from(cell);
-    (centre.lat(), centre.lng())
+/// What all questions about rollups have.
+pub(crate) struct View {
+    pub(crate) tenant: String,
+    pub(crate) metric: String,
+    pub(crate) aggregate: Aggregate,
+    pub(crate) range: TimeRange,
+    pub(crate) period: u32,
+}
+
+impl View {
+    pub(crate) fn read(api: &Api, parameters: &mut Parameters) -> Result<Self, Problem> {
+        let tenant = parameters.tenant()?;
+        let metric = parameters.metric()?;
+        let aggregate = Aggregate::read(parameters)?;
+        let asked = AskedRange::read(parameters, api.clock.wall_ms())?;
+        let period = asked.period(parameters, &api.levels)?;
+        Ok(Self {
+            tenant,
+            metric,
+            aggregate,
+            range: asked.widened(period),
+            period,
+        })
+    }
+
+    pub(crate) fn bind(&self, query: Query) -> Query {
+        query
+            .param("tenant", &self.tenant)
+            .param("metric", &self.metric)
+            .param("form", self.aggregate.form())
+            .param("quantile", self.aggregate.quantile())
+            .param("from", self.range.from)
+            .param("to", self.range.to)
+    }
+
+    pub(crate) fn bind_level(&self, query: Query, level: &StoredLevel) -> Query {
+        query
+            .param("stored_period", level.period_seconds)
+            .param("stored_res", level.resolution)
+    }
+
+    pub(crate) fn fingerprint(&self, fingerprint: Fingerprint) -> Fingerprint {
+        let numbers = [self.range.from, self.range.to, self.period].map(u64::from);
+        fingerprint
+            .bytes(self.metric.as_bytes())
+            .bytes(self.aggregate.name().as_bytes())
+            .numbers(&numbers)
+    }
+}
+
+/// Some cell of a resolution: in SQL it stands where there is none, for functions that accept no 0.
+pub(crate) fn some_cell(resolution: u8) -> u64 {
+    let resolution = Resolution::try_from(resolution).expect("resolutions of levels are validated");
+    let origin = LatLng::new(0.0, 0.0).expect("it is on the globe");
+    origin.to_cell(resolution).into()
 }
