@@ -83,6 +83,9 @@ pub const QUERY_MEMORY_BYTES_MAX: u64 = 2 << 30;
 /// How often ClickHouse is asked whether it is there.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Probes in a row without an answer that make the role unready: one may be lost to a busy moment.
+pub const PROBES_MISSED_MAX: u32 = 3;
+
 /// How long caches may use an answer about time that has passed, before they ask whether it still holds. A late event
 /// shows after this at the latest.
 pub const SETTLED_AGE_SECONDS: u32 = 60;

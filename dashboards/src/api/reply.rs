@@ -114,6 +114,7 @@ pub(crate) fn respond(request: &HeaderMap, answer: Result<Reply, Problem>) -> Re
         false => "max-age=1, stale-while-revalidate=10".to_owned(),
     };
     let value = |text: &str| HeaderValue::from_str(text).expect("digits and words are legal in headers");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::ETAG, value(&reply.tag));
     headers.insert(header::CACHE_CONTROL, value(&cache_control));
     if let Some(freshness_ms) = reply.freshness_ms {

@@ -60,12 +60,22 @@ impl Store {
 
     /// Keeps `health` told whether the server answers, until shutdown.
     pub(crate) async fn watch(self: Arc<Self>, health: HealthReporter, shutdown: Shutdown) {
+        let (mut has_answered, mut missed) = (false, 0);
         loop {
             let probe = self.query("SELECT 1").fetch_one::<u8>();
-            match timeout(limits::PROBE_INTERVAL, probe).await {
-                Ok(Ok(_)) => health.ready(),
-                Ok(Err(error)) => health.failed(&format!("ClickHouse: {error}")),
-                Err(_elapsed) => health.failed("ClickHouse does not answer"),
+            let fault = match timeout(limits::PROBE_INTERVAL, probe).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(format!("ClickHouse: {error}")),
+                Err(_elapsed) => Some("ClickHouse does not answer".to_owned()),
+            };
+            missed = if fault.is_some() { missed + 1 } else { 0 };
+            match fault {
+                None => {
+                    has_answered = true;
+                    health.ready();
+                }
+                Some(fault) if has_answered && missed < limits::PROBES_MISSED_MAX => health.degraded(fault),
+                Some(fault) => health.failed(fault),
             }
             tokio::select! {
                 () = shutdown.requested() => return,

@@ -88,6 +88,7 @@ async fn a_device_shows_its_last_state_and_an_unknown_one_is_not_found() {
     insert(&api, &[row("acme", "bus-1", Some((1.5, -2.5)))]).await;
     let answer = api.get("/api/v1/devices/acme/bus-1").await;
     assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
     let device = answer.json();
     let expected = json!({
         "tenant": "acme", "device": "bus-1", "ts": "2026-01-01T00:00:00Z", "received_at": "2026-01-01T00:00:00Z",
