@@ -18,6 +18,7 @@ mod kills;
 mod life;
 mod meridian;
 mod messages;
+mod queries;
 mod replay;
 mod roles;
 mod store;
