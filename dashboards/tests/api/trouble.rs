@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
+use dashboards::limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -46,6 +47,53 @@ async fn without_its_tables_the_answer_names_the_command_that_makes_them() {
     let answer = api.get("/api/v1/devices").await;
     assert_eq!(answer.status, 503);
     assert!(answer.json()["detail"].as_str().unwrap().contains("`meridian migrate`"));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_asks_too_much_is_told_so() {
+    let api = Api::start("api_too_much").await;
+    api.execute("INSERT INTO measurement_log (tenant, metric, device) VALUES ('acme', 'speed', 'a')")
+        .await;
+    let narrow = Api::over(api.store.clone().with_setting("max_bytes_to_read", "1")).await;
+    let answer = narrow.get("/api/v1/metrics-catalog").await;
+    assert_eq!(
+        (answer.status, answer.json()["type"].as_str()),
+        (422, Some("urn:meridian:problem:too-large"))
+    );
+    assert_eq!(api.get("/api/v1/metrics-catalog").await.status, 200);
+    narrow.stop().await;
+    api.stop().await;
+}
+
+/// Takes connections and never says anything.
+async fn deaf_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deaf_store_costs_bounded_time_and_those_who_queue_are_turned_away() {
+    let api = Api::over(Client::default().with_url(deaf_server().await)).await;
+    let started = Instant::now();
+    let requests = (0..limits::QUERIES_MAX + 4).map(|_| api.get("/api/v1/metrics-catalog"));
+    let answers = futures::future::join_all(requests).await;
+    let with = |status: u16| {
+        answers
+            .iter()
+            .filter(|answer| answer.status == status && answer.header("retry-after") == "2")
+            .count()
+    };
+    assert_eq!((with(429), with(503)), (4, limits::QUERIES_MAX));
+    let longest = limits::QUEUE_WAIT_MAX + limits::ANSWER_WAIT_MAX + Duration::from_secs(5);
+    assert!(started.elapsed() < longest, "{:?}", started.elapsed());
     api.stop().await;
 }
 
