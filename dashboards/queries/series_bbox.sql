@@ -1,5 +1,6 @@
 -- One value for each bucket, over the hexagons of resolution `res` whose centre lies in the box.
 -- `if`, not `multiIf`: branches of constant conditions are left out with all that only they read.
+-- Which cells are in is found as for hexagons: see cells.sql.
 -- No function of H3 may see cell 0 (no position), and conditions run in any order: `stand_in` is some cell. A
 -- PREWHERE would put 0 back into rows that it drops.
 SELECT
@@ -25,10 +26,8 @@ WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
     AND log.cell IN (
         SELECT seen.cell
         FROM (
-            SELECT DISTINCT
-                log.cell AS cell,
-                h3ToGeo(h3ToParent(if(log.cell = 0, {stand_in:UInt64}, log.cell), {res:UInt8})) AS centre
-            FROM rollup_log AS log FINAL
+            SELECT DISTINCT log.cell AS cell
+            FROM rollup_log AS log
             WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
                 AND log.metric = {metric:String}
                 AND log.period = {stored_period:UInt32}
@@ -37,12 +36,13 @@ WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
                 AND log.bucket < toDateTime({to:UInt32}, 'UTC')
                 AND log.cell != 0
         ) AS seen
-        WHERE tupleElement(seen.centre, 1) BETWEEN {south:Float64} AND {north:Float64}
+        WHERE tupleElement(h3ToGeo(h3ToParent(if(seen.cell = 0, {stand_in:UInt64}, seen.cell), {res:UInt8})), 1) BETWEEN {south:Float64} AND {north:Float64}
             AND if(
                 {west:Float64} <= {east:Float64},
-                tupleElement(seen.centre, 2) BETWEEN {west:Float64} AND {east:Float64},
-                tupleElement(seen.centre, 2) >= {west:Float64} OR tupleElement(seen.centre, 2) <= {east:Float64}))
+                tupleElement(h3ToGeo(h3ToParent(if(seen.cell = 0, {stand_in:UInt64}, seen.cell), {res:UInt8})), 2) BETWEEN {west:Float64} AND {east:Float64},
+                tupleElement(h3ToGeo(h3ToParent(if(seen.cell = 0, {stand_in:UInt64}, seen.cell), {res:UInt8})), 2) >= {west:Float64}
+                    OR tupleElement(h3ToGeo(h3ToParent(if(seen.cell = 0, {stand_in:UInt64}, seen.cell), {res:UInt8})), 2) <= {east:Float64}))
 GROUP BY start
 ORDER BY start
 SETTINGS do_not_merge_across_partitions_select_final = 1, h3togeo_lon_lat_result_order = 0,
-    optimize_move_to_prewhere = 0
+    optimize_move_to_prewhere = 0, query_plan_filter_push_down = 0
