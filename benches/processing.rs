@@ -16,7 +16,7 @@ use processors::task::{Due, Parameters, Task};
 use schemas::{
     DeliveryMark, Event, Metric, Motion, Position, Reading, Receipt,
     record::{self, EVENTS_TOPIC},
-    rows::Rows,
+    rows::{Rows, TABLE_COUNT},
 };
 
 const EVENTS: usize = 1_000_000;
@@ -131,9 +131,9 @@ fn thread_cpu_ns() -> u64 {
 
 /// Applies all records and collects what is due after every `flush_every` events, as the runner does after so many rows.
 /// A level is due when its interval has passed, where one flush stands for one second.
-fn run_task(batches: &[RecordBatch], parameters: &Parameters, flush_every: usize) -> [usize; 4] {
+fn run_task(batches: &[RecordBatch], parameters: &Parameters, flush_every: usize) -> [usize; TABLE_COUNT] {
     let mut task = Task::new(partition(), 0, 0, parameters);
-    let (mut totals, mut flushes) = ([0; 4], 0u64);
+    let (mut totals, mut flushes) = ([0; TABLE_COUNT], 0u64);
     for (index, batch) in batches.iter().enumerate() {
         task.apply(batch);
         if ((index + 1) * BATCH).is_multiple_of(flush_every) {
@@ -150,7 +150,7 @@ fn run_task(batches: &[RecordBatch], parameters: &Parameters, flush_every: usize
     totals
 }
 
-fn collect(task: &mut Task, due: Due, totals: &mut [usize; 4]) {
+fn collect(task: &mut Task, due: Due, totals: &mut [usize; TABLE_COUNT]) {
     let mut rows = Rows::default();
     task.collect(due, &mut rows);
     totals

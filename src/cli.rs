@@ -9,7 +9,9 @@ use platform::{
 };
 
 use crate::{
-    commands::{config, dlq, embedded, ingest, loadtest, migrate, process, serve, tap, trace, up, validate},
+    commands::{
+        audit, config, dlq, embedded, ingest, loadtest, migrate, process, rollups, serve, tap, trace, up, validate,
+    },
     config::{ValidConfig, loader, read},
     failure::Failure,
 };
@@ -61,6 +63,8 @@ enum Command {
     Validate(validate::ValidateOptions),
     Config(config::ConfigOptions),
     Dlq(dlq::DlqOptions),
+    Audit(audit::AuditOptions),
+    Rollups(rollups::RollupsOptions),
     Tap(tap::TapOptions),
     Trace(trace::TraceOptions),
     Loadtest(loadtest::LoadtestOptions),
@@ -106,6 +110,8 @@ impl Command {
             Self::Validate(options) => validate::run(&options, common).await,
             Self::Config(options) => config::run(&options, common),
             Self::Dlq(options) => dlq::run(&options, common).await,
+            Self::Audit(options) => audit::run(&options, common).await,
+            Self::Rollups(options) => rollups::run(&options, common).await,
             Self::Tap(options) => tap::run(&options, common).await,
             Self::Trace(options) => trace::run(&options, common).await,
             Self::Loadtest(options) => loadtest::run(options, common).await,

@@ -38,6 +38,16 @@ pub(crate) const LOG_CLOSE_MAX: Duration = Duration::from_secs(10);
 /// How long one backing service may take to answer a probe of `validate --connect`.
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(10);
 
+/// How often the counts of a running process are asked for when they do not add up: each answer is put together within
+/// a millisecond while messages pass, so that several in a row are torn hardly ever.
+pub(crate) const AUDIT_ATTEMPTS_MAX: u32 = 6;
+
+/// Pause between them: the counts are shown twice a second.
+pub(crate) const AUDIT_PAUSE: Duration = Duration::from_millis(600);
+
+/// Changes of a rebuild that are named: more than anybody reads, and all are counted.
+pub(crate) const CHANGES_SHOWN_MAX: u64 = 50;
+
 /// How long a stop waits until a broker of our own has handed over what it acknowledged. A backlog of millions takes
 /// longer; the rest of it stays in the store.
 pub(crate) const HAND_OVER_MAX: Duration = Duration::from_secs(20);

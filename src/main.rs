@@ -15,6 +15,7 @@ mod probe;
 mod process;
 #[cfg(test)]
 mod reference;
+mod scrape;
 mod services;
 mod stages;
 mod startup;

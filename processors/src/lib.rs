@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the report"))]
 
+pub mod audit;
 pub mod checkpoint;
 pub mod config;
 pub mod dedupe;
@@ -14,6 +15,7 @@ pub mod limits;
 pub mod metrics;
 pub mod migrate;
 pub mod pipeline;
+pub mod rebuild;
 pub mod rollup;
 pub mod runner;
 pub mod sink;

@@ -51,6 +51,23 @@ pub const PENDING_BYTES_MAX: usize = 256 << 20;
 /// and a column of one batch must stay far below the 2 GiB that its 32 bit ends can tell.
 pub const ENCODED_ROWS: usize = 100_000;
 
+/// Offsets that one row of the ledger covers: few enough that a hole is found within them, so many that the ledger stays
+/// a thousandth of a thousandth of the tables.
+pub const LEDGER_CHUNK_RECORDS: u64 = 65_536;
+
+/// Buckets that differ between rollups and measurements, looked at in one audit: where there are more, the first of them
+/// say enough.
+pub const AUDIT_BUCKETS_MAX: usize = 10_000;
+
+/// Holes that an audit names of one kind, and cells that a recount names of one level: the rest is only counted.
+pub const AUDIT_SHOWN_MAX: usize = 20;
+
+/// Rows that expire while the audit counts are no hole: what is this close to its age is not judged.
+pub const AUDIT_EXPIRY_MARGIN_SECONDS: u64 = 600;
+
+/// Snapshots that a rebuild inserts at once: a part of a good size, and little memory.
+pub const REBUILD_ROWS: usize = 20_000;
+
 /// After this long without a new record everything is flushed, so that whoever looks at a quiet pipeline sees all of
 /// it.
 pub const IDLE_AFTER: Duration = Duration::from_millis(200);

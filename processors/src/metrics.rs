@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use ::metrics::{Counter, Gauge, Histogram};
 use eventlog::TopicPartition;
 use platform::telemetry::{MetricKind, MetricSpec, MetricUnit};
+use schemas::{arrow::Table, rows::TABLE_COUNT};
 
 use self::freshness::Freshness;
 use crate::task::TaskStats;
@@ -54,6 +55,11 @@ const OFFSET: MetricSpec = MetricSpec::new_gauge(
     "meridian_process_checkpoint_offset",
     COUNT,
     "Offset up to which everything is inserted and checkpointed.",
+);
+const LOG_END: MetricSpec = MetricSpec::new_gauge(
+    "meridian_process_log_end_offset",
+    COUNT,
+    "End of a partition's log as far as its processor knows: no table may hold anything from there on.",
 );
 const WATERMARK: MetricSpec = MetricSpec::new_gauge(
     "meridian_process_watermark_seconds",
@@ -148,6 +154,7 @@ pub const METRICS: &[MetricSpec] = &[
     RESTARTS,
     BUFFERED,
     OFFSET,
+    LOG_END,
     WATERMARK,
     FRESHNESS,
     TENANT_WATERMARK,
@@ -177,8 +184,10 @@ pub(crate) struct PartitionLedger {
     restarts: Counter,
     buffered: Gauge,
     offset: Gauge,
+    log_end: Gauge,
     accumulators: Gauge,
     devices: Gauge,
+    log_end_offset: u64,
     /// Records handed to the task.
     handed_count: u64,
     /// The task as it was at the last flush that is through.
@@ -199,15 +208,24 @@ impl PartitionLedger {
             restarts: RESTARTS.counter(labels),
             buffered: BUFFERED.gauge(labels),
             offset: OFFSET.gauge(labels),
+            log_end: LOG_END.gauge(labels),
             accumulators: ACCUMULATORS.gauge(labels),
             devices: DEVICES.gauge(labels),
+            log_end_offset: 0,
             handed_count: 0,
             settled: TaskStats::default(),
         }
     }
 
-    /// Records were handed to the task.
-    pub(crate) fn hand(&mut self, record_count: u64) {
+    /// The log goes at least up to this offset. Known before anything from there on can be in a table.
+    pub(crate) fn extend(&mut self, log_end: u64) {
+        self.log_end_offset = self.log_end_offset.max(log_end);
+        self.log_end.set(self.log_end_offset as f64);
+    }
+
+    /// Records up to this offset were handed to the task.
+    pub(crate) fn hand(&mut self, record_count: u64, next_offset: u64) {
+        self.extend(next_offset);
         self.handed_count += record_count;
         self.consumed.increment(record_count);
         self.show_buffered();
@@ -247,7 +265,7 @@ impl PartitionLedger {
 /// Handles of the instance as a whole.
 #[derive(Debug)]
 pub(crate) struct InstanceMetrics {
-    tables: [Counter; 4],
+    tables: [Counter; TABLE_COUNT],
     snapshots: BTreeMap<(u32, u8), Counter>,
     flush: Histogram,
     rows_per_flush: Histogram,
@@ -262,9 +280,8 @@ pub(crate) struct InstanceMetrics {
 
 impl InstanceMetrics {
     pub(crate) fn new() -> Self {
-        let tables = ["measurement_log", "rollup_log", "device_log", "dead_letter_log"];
         Self {
-            tables: tables.map(|table| ROWS_INSERTED.counter(&[("table", table)])),
+            tables: Table::ALL.map(|table| ROWS_INSERTED.counter(&[("table", table.name())])),
             snapshots: BTreeMap::new(),
             flush: FLUSH.histogram(&[]),
             rows_per_flush: ROWS_PER_FLUSH.histogram(&[]),
@@ -279,7 +296,12 @@ impl InstanceMetrics {
     }
 
     /// The rows of a flush are in ClickHouse.
-    pub(crate) fn inserted(&mut self, row_counts: [usize; 4], snapshots: &BTreeMap<(u32, u8), u64>, took: Duration) {
+    pub(crate) fn inserted(
+        &mut self,
+        row_counts: [usize; TABLE_COUNT],
+        snapshots: &BTreeMap<(u32, u8), u64>,
+        took: Duration,
+    ) {
         for (counter, count) in self.tables.iter().zip(row_counts) {
             counter.increment(count as u64);
         }

@@ -338,6 +338,69 @@ columns!(DeadLetterRows {
     offset
 });
 
+/// Rows of `ledger_log`: what a task did with the records of one chunk of a partition. Key: topic, partition, chunk; of
+/// equal keys the highest version holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LedgerRows {
+    /// Topic of the partition.
+    pub topic: TextColumn,
+    /// Log partition.
+    pub partition: Vec<u16>,
+    /// Offset divided by the length of a chunk.
+    pub chunk: Vec<u64>,
+    /// As in [`RollupRows::version`].
+    pub version: Vec<u64>,
+    /// The first record of the chunk that was counted here.
+    pub first_offset: Vec<u64>,
+    /// The last one.
+    pub last_offset: Vec<u64>,
+    /// Records: events, duplicates and dead letters together.
+    pub records: Vec<u64>,
+    /// Events counted.
+    pub events: Vec<u64>,
+    /// Events left out since they were counted before.
+    pub duplicates: Vec<u64>,
+    /// Rows of `dead_letter_log`.
+    pub dead_letters: Vec<u64>,
+    /// Rows of `measurement_log`.
+    pub measurements: Vec<u64>,
+    /// Earliest event time, Unix milliseconds; 0 without events.
+    pub ts_min_ms: Vec<i64>,
+    /// Latest event time, Unix milliseconds; 0 without events.
+    pub ts_max_ms: Vec<i64>,
+    /// Sum over the measurements of a number that follows from each row: see `processors`.
+    pub checksum: Vec<u64>,
+    /// Period of each rollup level in force, in seconds.
+    pub level_periods: ListColumn<u32>,
+    /// H3 resolution of the same levels.
+    pub level_resolutions: ListColumn<u8>,
+    /// Offset from which on the same levels hold everything.
+    pub level_sinces: ListColumn<u64>,
+}
+
+columns!(LedgerRows {
+    topic,
+    partition,
+    chunk,
+    version,
+    first_offset,
+    last_offset,
+    records,
+    events,
+    duplicates,
+    dead_letters,
+    measurements,
+    ts_min_ms,
+    ts_max_ms,
+    checksum,
+    level_periods,
+    level_resolutions,
+    level_sinces
+});
+
+/// Tables that the pipeline writes.
+pub const TABLE_COUNT: usize = 5;
+
 /// Rows for all tables, gathered for one flush.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
@@ -349,17 +412,20 @@ pub struct Rows {
     pub devices: DeviceRows,
     /// For `dead_letter_log`.
     pub dead_letters: DeadLetterRows,
+    /// For `ledger_log`: in only after all others.
+    pub ledger: LedgerRows,
 }
 
 impl Rows {
-    /// Rows for each table: measurements, rollups, devices, dead letters.
+    /// Rows for each table: measurements, rollups, devices, dead letters, ledger.
     #[must_use]
-    pub fn counts(&self) -> [usize; 4] {
+    pub fn counts(&self) -> [usize; TABLE_COUNT] {
         [
             self.measurements.ts_ms.len(),
             self.rollups.count.len(),
             self.devices.ts_ms.len(),
             self.dead_letters.offset.len(),
+            self.ledger.chunk.len(),
         ]
     }
 
@@ -373,12 +439,13 @@ impl Rows {
         self.rollups.append(&mut other.rollups);
         self.devices.append(&mut other.devices);
         self.dead_letters.append(&mut other.dead_letters);
+        self.ledger.append(&mut other.ledger);
     }
 
     /// True when there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.counts() == [0; 4]
+        self.counts() == [0; TABLE_COUNT]
     }
 }
 

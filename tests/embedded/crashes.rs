@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     cars,
-    meridian::{READY_MAX, daemon},
+    meridian::{READY_MAX, command, daemon},
 };
 
 /// A deployment of real daemons, and the two roles between them.
@@ -55,6 +55,34 @@ impl Deployment {
             ingest,
             folder,
         }
+    }
+
+    /// Everything adds up, by the ledger and the ends of Kafka's partitions; the roles themselves cannot be asked here.
+    fn audit(&self) {
+        let arguments = [
+            "audit",
+            "--config",
+            "meridian.toml",
+            "--metrics",
+            "http://127.0.0.1:9/metrics",
+            "--format",
+            "json",
+        ];
+        let output = command(&arguments, self.folder.path()).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{report:#}");
+        assert_eq!(report["unanswered"].as_array().unwrap().len(), 1, "{report:#}");
+        let partitions = report["partitions"].as_array().unwrap();
+        assert!(
+            partitions
+                .iter()
+                .all(|books| books["log_end"].as_u64() >= books["to"].as_u64()),
+            "{report:#}"
+        );
+        assert!(
+            partitions.iter().any(|books| books["records"].as_u64() > Some(0)),
+            "{report:#}"
+        );
     }
 
     /// Replays a table while `role` is killed and started again so many times.
@@ -118,4 +146,5 @@ fn roles_killed_in_the_middle_lose_nothing_and_count_nothing_twice() {
     let mut deployment = Deployment::start();
     deployment.replay_with_kills("processed", |deployment| &mut deployment.process);
     deployment.replay_with_kills("ingested", |deployment| &mut deployment.ingest);
+    deployment.audit();
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod audit;
 mod bad_messages;
 mod cars;
 mod clocks;
@@ -19,6 +20,7 @@ mod life;
 mod meridian;
 mod messages;
 mod queries;
+mod rebuild;
 mod replay;
 mod roles;
 mod store;

@@ -27,7 +27,7 @@ impl Store {
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// A statement without an answer.
+    /// A statement without an answer, on the tables of the pipeline.
     pub(crate) async fn execute(&self, sql: &str) {
         let done = self.client.query_raw(sql).execute().await;
         done.unwrap_or_else(|error| panic!("{sql}: {error}"));

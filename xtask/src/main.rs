@@ -1,9 +1,10 @@
-//! Project tasks: demo, test, ci, tidy, simulate, bench, setup, doctor. Nothing of the product may depend on this crate.
+//! Project tasks: demo, test, ci, tidy, simulate, chaos, bench, setup, doctor. Nothing of the product may depend on this crate.
 
 #![expect(clippy::print_stdout, reason = "a task talks to the person who started it")]
 
 mod bench;
 mod cargo;
+mod chaos;
 mod demo;
 mod doctor;
 mod gates;
@@ -27,6 +28,7 @@ tasks of this repository
   cargo xtask ci                                      the same, and the checks that need extra tools
   cargo xtask tidy                                    the house rules that no other tool checks
   cargo xtask simulate [--seeds N | --seed N | --help]  the whole path in simulation, with faults that follow from a seed
+  cargo xtask chaos [--minutes M | --seed S | --help]  the whole path over real daemons, with faults at every hop
   cargo xtask bench [NAME [ARGUMENTS] | --help]       all benchmarks, or one
   cargo xtask doctor                                  what is installed, what is missing, what to do
 ";
@@ -53,6 +55,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ("ci", []) => gates::ci(),
         ("tidy", []) => tidy::run(),
         ("simulate", _) => simulate::run(rest),
+        ("chaos", _) => chaos::run(rest),
         ("bench", _) => bench::run(rest),
         ("doctor", []) => doctor::run(),
         ("help" | "--help" | "-h", _) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// messages, and `send` answers that the queue is full.
 pub(super) const DELIVERY_BATCHES_MAX: usize = 64;
 
-/// How long one look at librdkafka takes while messages are in flight: the delay that a delivery report may get on its
+/// Pause between two looks at librdkafka while messages are in flight: the delay that a delivery report may get on its
 /// way to us, in return for reports in batches.
 pub(super) const DELIVERY_POLL: Duration = Duration::from_millis(1);
 

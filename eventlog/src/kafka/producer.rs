@@ -189,12 +189,15 @@ impl Shared {
     fn poll(&self, deliveries: &mpsc::Sender<Vec<Delivery>>) {
         let reports = self.producer.context();
         while !self.closing.load(Ordering::Acquire) {
-            if reports.in_flight_count.load(Ordering::Acquire) == 0 {
-                std::thread::park_timeout(limits::IDLE_POLL);
-                self.producer.poll(Duration::ZERO);
+            // Slept here, never in `poll`: it turns what is left of its time into whole milliseconds, and spins through the
+            // last one of every call. With a look each millisecond that was most of a core.
+            let pause = if reports.in_flight_count.load(Ordering::Acquire) == 0 {
+                limits::IDLE_POLL
             } else {
-                self.producer.poll(limits::DELIVERY_POLL);
-            }
+                limits::DELIVERY_POLL
+            };
+            std::thread::park_timeout(pause);
+            self.take_reports();
             reports.pass_on(deliveries);
         }
         if let Err(error) = self.producer.flush(limits::DROP_FLUSH) {
@@ -203,9 +206,27 @@ impl Shared {
         }
         reports.pass_on(deliveries);
     }
+
+    /// Takes all reports that are there: one look takes those of one batch.
+    fn take_reports(&self) {
+        let reports = self.producer.context();
+        let mut seen_count = reports.settled_count();
+        loop {
+            self.producer.poll(Duration::ZERO);
+            let now_count = reports.settled_count();
+            if now_count == seen_count {
+                return;
+            }
+            seen_count = now_count;
+        }
+    }
 }
 
 impl Reports {
+    fn settled_count(&self) -> usize {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn settle(&self, delivery: Delivery) {
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         settled.push(delivery);

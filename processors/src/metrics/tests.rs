@@ -18,13 +18,15 @@ fn the_ledger_of_a_partition_adds_up() {
             topic: "t".into(),
             partition: PartitionId(3),
         });
-        ledger.hand(10);
+        // What a former owner has processed may be in the tables.
+        ledger.extend(105);
+        ledger.hand(10, 100);
         ledger.settle(&TaskStats {
             consumed: 7,
             duplicates: 2,
             ..TaskStats::default()
         });
-        ledger.hand(1);
+        ledger.hand(1, 111);
         let text = rendered.render();
         let value = |name: &str| {
             let line = format!("meridian_process_{name}{{topic=\"t\",partition=\"3\"}} ");
@@ -38,6 +40,7 @@ fn the_ledger_of_a_partition_adds_up() {
         assert_eq!(value("inserted_total"), 5);
         assert_eq!(value("duplicates_total"), 2);
         assert_eq!(value("buffered"), 4);
+        assert_eq!(value("log_end_offset"), 111);
         ledger.abandon();
         assert!(
             rendered

@@ -142,6 +142,7 @@ fn expected(table: Table) -> Expected {
         ),
         Table::Devices => ("tenant, device, partition", "", Some("version")),
         Table::DeadLetters => ("id", "toYYYYMM(received_at)", None),
+        Table::Ledger => ("topic, partition, chunk", "", Some("version")),
     };
     Expected {
         sorting_key,
@@ -188,6 +189,7 @@ async fn check_tables(client: &Client, database: &str, found: &mut Inspection) -
         "dead_letters",
         "dead_letter_replay_log",
         "dead_letter_replays",
+        "ledger",
         "schema_migrations",
     ] {
         if find(name).is_none() {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 pub use error::MigrateError;
 pub use inspect::{Fault, Inspection, Warning, inspect};
+pub(crate) use retention::seconds_in;
 
 /// What to create, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

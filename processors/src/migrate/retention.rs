@@ -67,7 +67,7 @@ fn alter(options: &MigrateOptions, table: &str, change: &str) -> String {
 }
 
 /// The age in a table's definition: `... TTL bucket + toIntervalSecond(86400) SETTINGS ...`.
-pub(super) fn seconds_in(definition: &str) -> Option<u64> {
+pub(crate) fn seconds_in(definition: &str) -> Option<u64> {
     let (_, ttl) = definition.rsplit_once(" TTL ")?;
     let (_, age) = ttl.split_once("toIntervalSecond(")?;
     age.split_once(')')?.0.parse().ok()

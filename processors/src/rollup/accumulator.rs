@@ -149,6 +149,21 @@ impl Origin {
     /// Bits of a version below the incarnation: offsets up to 2.8e14.
     const OFFSET_BITS: u32 = 48;
 
+    /// Where a row of this version came from.
+    #[must_use]
+    pub fn of_version(partition: u16, version: u64) -> Self {
+        Self {
+            partition,
+            incarnation: (version >> Self::OFFSET_BITS) as u16,
+        }
+    }
+
+    /// The offset in a version.
+    #[must_use]
+    pub fn offset_of(version: u64) -> u64 {
+        version & ((1 << Self::OFFSET_BITS) - 1)
+    }
+
     /// The version of a snapshot: rises with the offset, and rows of a later incarnation win over earlier ones.
     #[must_use]
     pub fn version(self, offset: u64) -> u64 {

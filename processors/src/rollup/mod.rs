@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 use schemas::rows::RollupRows;
 
 use self::{
-    accumulator::{CellKey, Origin, Sample},
+    accumulator::{Accumulator, CellKey, Origin, Sample},
     distinct::DistinctDevices,
     level::{LEVELS_MAX, Level},
     store::LevelStore,
@@ -253,6 +253,18 @@ impl Rollups {
     #[must_use]
     pub fn has_pending(&self) -> bool {
         !self.staged.is_empty() || !self.evicted.count.is_empty() || self.stores.iter().any(LevelStore::has_dirty)
+    }
+
+    /// The levels in force.
+    #[must_use]
+    pub fn levels(&self) -> &[Level] {
+        &self.parameters.levels
+    }
+
+    /// Every live accumulator with its level.
+    pub fn accumulators(&self) -> impl Iterator<Item = (&Level, &Accumulator)> {
+        let levels = self.parameters.levels.iter().zip(&self.stores);
+        levels.flat_map(|(level, store)| store.iter().map(move |accumulator| (level, accumulator)))
     }
 
     /// Live accumulators, all levels together.

@@ -171,8 +171,8 @@ impl<S: RowSink> Coordinator<S> {
         };
         let is_new = |offset: u64| offset >= owned.handed_offset;
         let new_count = batch.iter().filter(|record| is_new(record.offset)).count() as u64;
-        owned.ledger.hand(new_count);
         owned.handed_offset = owned.handed_offset.max(next_offset);
+        owned.ledger.hand(new_count, owned.handed_offset);
         let worker = owned.worker;
         self.pool.pressure().add_bytes(batch.byte_count());
         self.schedule.on_records(Instant::now());

@@ -9,6 +9,7 @@ use platform::{
     shutdown::Shutdown,
 };
 use rand::{SeedableRng, rngs::StdRng};
+use schemas::rows::TABLE_COUNT;
 use tokio::{sync::oneshot, time::Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -44,7 +45,7 @@ pub(super) struct Claim {
 
 /// What a flush has done.
 pub(super) struct Flushed {
-    pub(super) row_counts: [usize; 4],
+    pub(super) row_counts: [usize; TABLE_COUNT],
     pub(super) snapshots: BTreeMap<(u32, u8), u64>,
     pub(super) stats: Vec<(TopicPartition, TaskStats)>,
     pub(super) tenants: Vec<(TopicPartition, TenantWatermarks)>,
@@ -77,7 +78,7 @@ impl<S: RowSink> Flush<S> {
     pub(super) async fn run(self) -> Result<Flushed, ProcessError> {
         let started = Instant::now();
         let mut flushed = Flushed {
-            row_counts: [0; 4],
+            row_counts: [0; TABLE_COUNT],
             snapshots: BTreeMap::new(),
             stats: Vec::new(),
             tenants: Vec::new(),
@@ -114,7 +115,7 @@ impl<S: RowSink> Flush<S> {
 }
 
 impl Flushed {
-    fn count(&mut self, row_counts: &[usize; 4], snapshots: BTreeMap<(u32, u8), u64>) {
+    fn count(&mut self, row_counts: &[usize; TABLE_COUNT], snapshots: BTreeMap<(u32, u8), u64>) {
         for (total, count) in self.row_counts.iter_mut().zip(row_counts) {
             *total += count;
         }

@@ -98,6 +98,8 @@ impl<S: RowSink> Coordinator<S> {
             Beginning::Restored(checkpoint) => (checkpoint.offset, partition.committed < Some(checkpoint.offset)),
         };
         let topic_partition = partition.topic_partition;
+        let mut ledger = PartitionLedger::new(&topic_partition);
+        ledger.extend(partition.high);
         let worker = self.ownership.idlest(self.pool.worker_ids());
         self.ownership.insert(
             topic_partition.clone(),
@@ -108,7 +110,7 @@ impl<S: RowSink> Coordinator<S> {
                 durable_at: self.first_durable_at(&topic_partition),
                 next_number,
                 episode: Episode::default(),
-                ledger: PartitionLedger::new(&topic_partition),
+                ledger,
             },
         );
         let adoption = Box::new(Adoption {

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use eventlog::{RecordBatch, TopicPartition};
-use schemas::rows::Rows;
+use schemas::rows::{Rows, TABLE_COUNT};
 use tokio::sync::oneshot;
 
 use super::RowSink;
@@ -83,7 +83,7 @@ impl CollectPlan {
 pub(super) struct Gathered<E> {
     pub(super) encoded: Vec<E>,
     /// As [`Rows::counts`].
-    pub(super) row_counts: [usize; 4],
+    pub(super) row_counts: [usize; TABLE_COUNT],
     /// Rollup rows by period in seconds and resolution.
     pub(super) snapshots: BTreeMap<(u32, u8), u64>,
     pub(super) checkpoints: Vec<Taken>,
@@ -204,7 +204,7 @@ impl<S: RowSink> Worker<S> {
     fn collect(&mut self, plan: &CollectPlan) -> Gathered<S::Encoded> {
         let mut gathered = Gathered {
             encoded: Vec::new(),
-            row_counts: [0; 4],
+            row_counts: [0; TABLE_COUNT],
             snapshots: BTreeMap::new(),
             checkpoints: Vec::new(),
             stats: Vec::new(),

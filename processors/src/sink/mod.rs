@@ -106,14 +106,19 @@ impl ClickHouseSink {
         }
     }
 
-    /// Inserts all tables, side by side, and returns when the server has all rows. Outages are waited out without end;
-    /// dropping the future gives up, and the rows may then be in the tables or not.
+    /// Inserts all tables, side by side, then the ledger that says what is in them, and returns when the server has all
+    /// rows. Outages are waited out without end; dropping the future gives up, and the rows may then be in the tables or
+    /// not.
     ///
     /// # Errors
     /// Only what trying again cannot cure. Other tables may have been written.
     pub async fn insert_tables(&self, tables: EncodedTables) -> Result<(), SinkError> {
-        let inserts = tables.into_iter().map(|table| self.insert_table(table));
-        futures::future::try_join_all(inserts).await.map(drop)
+        let (ledger, tables): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| table.table == Table::Ledger);
+        for side_by_side in [tables, ledger] {
+            let inserts = side_by_side.into_iter().map(|table| self.insert_table(table));
+            futures::future::try_join_all(inserts).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn insert_table(&self, encoded: EncodedTable) -> Result<(), SinkError> {

@@ -1,4 +1,4 @@
-//! A task's state as bytes, version 1. Equal states have equal bytes.
+//! A task's state as bytes. Equal states have equal bytes; those of every older version can be restored.
 
 use eventlog::TopicPartition;
 use serde::{Deserialize, Serialize};
@@ -7,6 +7,7 @@ use super::{
     Parameters, Task,
     dead_letters::DeadLettersTask,
     events::{EventsTask, State},
+    ledger::{Ledger, LedgerV1},
 };
 use crate::{
     dedupe::{
@@ -43,14 +44,16 @@ enum Wire {
     EventsV1(Box<EventsV1>),
     DeadLettersV1(Box<DeadLettersV1>),
     EventsV2(Box<EventsV1>, Box<AdditionsV2>),
+    DeadLettersV2(Box<DeadLettersV1>, LedgerV1),
 }
 
 /// What the second version has more.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct AdditionsV2 {
     replays: RecentSetV1,
     /// By key, sorted.
     clocks: Vec<(String, ClockQuality)>,
+    ledger: LedgerV1,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,18 +105,20 @@ pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
     let additions = AdditionsV2 {
         replays: RecentSetV1::from(&state.replays),
         clocks,
+        ledger: state.ledger.to_wire(),
     };
     encode(&Wire::EventsV2(Box::new(events), Box::new(additions)))
 }
 
 pub(super) fn encode_dead_letters(task: &DeadLettersTask) -> Vec<u8> {
-    encode(&Wire::DeadLettersV1(Box::new(DeadLettersV1 {
+    let wire = Box::new(DeadLettersV1 {
         topic_partition: task.topic_partition.to_string(),
         limits: task.limits,
         next_offset: task.next_offset,
         log_clock_ms: task.log_clock_ms,
         identities: RecentSetV1::from(&task.identities),
-    })))
+    });
+    encode(&Wire::DeadLettersV2(wire, task.ledger.to_wire()))
 }
 
 fn encode(wire: &Wire) -> Vec<u8> {
@@ -122,18 +127,19 @@ fn encode(wire: &Wire) -> Vec<u8> {
 
 pub(super) fn restore(topic_partition: TopicPartition, bytes: &[u8]) -> Result<Task, RestoreError> {
     match postcard::from_bytes(bytes)? {
-        Wire::EventsV1(events) => restore_events(topic_partition, *events, AdditionsV2::default()),
-        Wire::EventsV2(events, additions) => restore_events(topic_partition, *events, *additions),
-        Wire::DeadLettersV1(wire) => {
-            check_place(&topic_partition, &wire.topic_partition)?;
-            Ok(Task::DeadLetters(Box::new(DeadLettersTask::with_state(
-                topic_partition,
-                wire.limits,
-                wire.next_offset,
-                wire.log_clock_ms,
-                wire.identities.into(),
-            ))))
+        Wire::EventsV1(events) => {
+            // Without books, these begin here. What the levels hold was complete: nothing said otherwise.
+            let ledger = Ledger::new(&events.parameters.rollup.levels, 0);
+            let additions = AdditionsV2 {
+                replays: RecentSetV1::default(),
+                clocks: Vec::new(),
+                ledger: ledger.to_wire(),
+            };
+            restore_events(topic_partition, *events, additions)
         }
+        Wire::EventsV2(events, additions) => restore_events(topic_partition, *events, *additions),
+        Wire::DeadLettersV1(wire) => restore_dead_letters(topic_partition, *wire, Ledger::default()),
+        Wire::DeadLettersV2(wire, ledger) => restore_dead_letters(topic_partition, *wire, ledger.into()),
     }
 }
 
@@ -163,12 +169,29 @@ fn restore_events(
         replays: additions.replays.into(),
         devices,
         rollups: wire.rollups.into_rollups(origin),
+        ledger: additions.ledger.into(),
     };
     Ok(Task::Events(Box::new(EventsTask::with_state(
         topic_partition,
         wire.parameters,
         origin,
         state,
+    ))))
+}
+
+fn restore_dead_letters(
+    topic_partition: TopicPartition,
+    wire: DeadLettersV1,
+    ledger: Ledger,
+) -> Result<Task, RestoreError> {
+    check_place(&topic_partition, &wire.topic_partition)?;
+    Ok(Task::DeadLetters(Box::new(DeadLettersTask::with_state(
+        topic_partition,
+        wire.limits,
+        wire.next_offset,
+        wire.log_clock_ms,
+        wire.identities.into(),
+        ledger,
     ))))
 }
 
@@ -199,13 +222,15 @@ mod tests {
             partition: PartitionId(2),
         };
         let mut task = Task::new(topic_partition.clone(), 42, 1, &Parameters::default());
-        let written = task.checkpoint();
-        let Wire::EventsV2(events, _) = postcard::from_bytes(&written).unwrap() else {
-            panic!("the newest version is written");
+        let as_first = |written: &[u8]| {
+            let Wire::EventsV2(events, _) = postcard::from_bytes(written).unwrap() else {
+                panic!("the newest version is written");
+            };
+            encode(&Wire::EventsV1(events))
         };
-        let first = encode(&Wire::EventsV1(events));
+        let first = as_first(&task.checkpoint());
         let mut restored = restore(topic_partition, &first).unwrap();
         assert_eq!(restored.next_offset(), 42);
-        assert_eq!(restored.checkpoint(), written);
+        assert_eq!(as_first(&restored.checkpoint()), first);
     }
 }

@@ -4,8 +4,11 @@ use eventlog::{RecordBatch, RecordRef, TopicPartition};
 use schemas::{DeadLetter, rows::Rows};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Parameters, TaskStats};
-use crate::dedupe::recent::{RecentLimits, RecentSet};
+use super::{Due, Parameters, TaskStats, ledger::Ledger};
+use crate::{
+    dedupe::recent::{RecentLimits, RecentSet},
+    rollup::accumulator::Origin,
+};
 
 /// The state machine of one partition of the dead-letter topic.
 #[derive(Clone, Debug)]
@@ -15,6 +18,7 @@ pub struct DeadLettersTask {
     pub(super) next_offset: u64,
     pub(super) log_clock_ms: i64,
     pub(super) identities: RecentSet,
+    pub(super) ledger: Ledger,
     pending: Rows,
     stats: TaskStats,
 }
@@ -27,6 +31,7 @@ impl DeadLettersTask {
             first_offset,
             i64::MIN,
             RecentSet::default(),
+            Ledger::default(),
         )
     }
 
@@ -36,6 +41,7 @@ impl DeadLettersTask {
         next_offset: u64,
         log_clock_ms: i64,
         identities: RecentSet,
+        ledger: Ledger,
     ) -> Self {
         let (pending, stats) = (Rows::default(), TaskStats::default());
         Self {
@@ -44,6 +50,7 @@ impl DeadLettersTask {
             next_offset,
             log_clock_ms,
             identities,
+            ledger,
             pending,
             stats,
         }
@@ -59,6 +66,7 @@ impl DeadLettersTask {
             self.next_offset = record.offset + 1;
             self.log_clock_ms = self.log_clock_ms.max(record.timestamp_ms);
             self.stats.consumed += 1;
+            self.ledger.record(record.offset);
             self.apply_record(record);
         }
     }
@@ -68,10 +76,20 @@ impl DeadLettersTask {
         let Some(letter) = letter else {
             return self.keep_foreign(record);
         };
+        // Sent to the log again by a producer that did not know whether the first one is there.
+        if self
+            .identities
+            .insert(xxh3_64(letter.id.as_bytes()), self.log_clock_ms, self.limits)
+        {
+            self.stats.duplicates += 1;
+            self.ledger.duplicate();
+            return;
+        }
         let delivery = xxh3_64(&delivery_bytes(&letter));
         let known = self.identities.insert(delivery, self.log_clock_ms, self.limits);
         if known && letter.redelivered {
             self.stats.duplicates += 1;
+            self.ledger.duplicate();
             return;
         }
         let rows = &mut self.pending.dead_letters;
@@ -116,14 +134,23 @@ impl DeadLettersTask {
             .push(self.topic_partition.partition.0);
         self.pending.dead_letters.offset.push(record.offset);
         self.stats.dead_letters += 1;
+        self.ledger.dead_letter();
     }
 
-    pub(super) fn collect(&mut self, rows: &mut Rows) {
+    pub(super) fn collect(&mut self, due: Due, rows: &mut Rows) {
         rows.append(&mut self.pending);
+        if due == Due::All {
+            // Rows here have no version that an incarnation could raise.
+            let origin = Origin {
+                partition: self.topic_partition.partition.0,
+                incarnation: 0,
+            };
+            self.ledger.collect(&self.topic_partition, origin, &mut rows.ledger);
+        }
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || self.ledger.is_dirty()
     }
 
     pub(super) fn pending_row_count(&self) -> usize {

@@ -9,7 +9,11 @@ use schemas::{
     rows::{COORDINATE_UNKNOWN_E7, MeasurementRows, Rows},
 };
 
-use super::{Due, Parameters, TaskStats, memory::Memory};
+use super::{
+    Due, Parameters, TaskStats,
+    ledger::{Checked, Ledger},
+    memory::Memory,
+};
 use crate::{
     dedupe::{delivery::RecentDeliveries, fingerprint::Fingerprinter, recent::RecentSet, sequence::Verdict},
     device::{DeviceState, Place, table::DeviceTable},
@@ -54,6 +58,7 @@ pub(super) struct State {
     pub(super) replays: RecentSet,
     pub(super) devices: DeviceTable,
     pub(super) rollups: Rollups,
+    pub(super) ledger: Ledger,
 }
 
 impl EventsTask {
@@ -79,6 +84,7 @@ impl EventsTask {
             replays: RecentSet::default(),
             devices: DeviceTable::default(),
             rollups: Rollups::new(parameters.rollup.clone(), origin),
+            ledger: Ledger::new(&parameters.rollup.levels, first_offset),
         };
         Self::with_state(topic_partition, parameters.clone(), origin, state)
     }
@@ -116,6 +122,7 @@ impl EventsTask {
                 self.state.next_offset = record.offset + 1;
                 self.state.log_clock_ms = self.state.log_clock_ms.max(record.timestamp_ms);
                 self.stats.consumed += 1;
+                self.state.ledger.record(record.offset);
                 if let Err(rejection) = self.apply_record(*record) {
                     self.refuse(*record, &rejection);
                 }
@@ -136,6 +143,7 @@ impl EventsTask {
             devices,
             rollups,
             watermark_ms,
+            ledger,
             ..
         } = &mut self.state;
         let (origin, pending) = (self.origin, &mut self.pending);
@@ -163,6 +171,7 @@ impl EventsTask {
             Verdict::Restart => self.stats.restarts += 1,
             Verdict::Duplicate => {
                 self.stats.duplicates += 1;
+                ledger.duplicate();
                 return Ok(());
             }
         }
@@ -170,6 +179,8 @@ impl EventsTask {
         *watermark_ms = (*watermark_ms).max(believed_ms.saturating_sub(self.parameters.allowed_lateness_ms));
         let place = locate(device, &event, self.parameters.base_resolution);
         device.update(&event, record.offset);
+        ledger.event(event.ts_ms);
+        let (mut row_count, mut checksum) = (0, 0_u64);
         let context = RowContext {
             event: &event,
             place,
@@ -186,7 +197,16 @@ impl EventsTask {
                 (last.ts_ms, last.value) = (event.ts_ms, value);
             }
             context.push(metric, value, &mut pending.measurements);
-            self.stats.measurements += 1;
+            row_count += 1;
+            let checked = Checked {
+                offset: record.offset,
+                device_hash: device.hash,
+                metric,
+                ts_ms: event.ts_ms,
+                value,
+                cell: place.map_or(0, |place| place.cell),
+            };
+            checksum = checksum.wrapping_add(checked.number());
             let measurement = Measurement {
                 symbol,
                 ts_seconds: (event.ts_ms / 1_000) as u32,
@@ -198,12 +218,15 @@ impl EventsTask {
             };
             rollups.add(measurement, symbols);
         }
+        self.stats.measurements += row_count;
+        ledger.measurements(row_count, checksum);
         Ok(())
     }
 
     /// A record that cannot be an event costs one dead letter, under an identity that follows from its place.
     fn refuse(&mut self, record: RecordRef<'_>, rejection: &Rejection) {
         self.stats.dead_letters += 1;
+        self.state.ledger.dead_letter();
         let rows = &mut self.pending.dead_letters;
         rows.id.push(format!("{}-{}", self.topic_partition, record.offset));
         rows.received_at_ms.push(record.timestamp_ms);
@@ -247,11 +270,16 @@ impl EventsTask {
             rollups,
             devices,
             symbols,
+            ledger,
             ..
         } = &mut self.state;
         let mask = match due {
             Due::Levels(mask) => mask,
-            Due::All => u32::MAX,
+            Due::All => {
+                // The books say what is in all tables, so they are written only with all that was not.
+                ledger.collect(&self.topic_partition, self.origin, &mut rows.ledger);
+                u32::MAX
+            }
         };
         rollups.collect(mask, symbols, &mut rows.rollups);
         let (tenants, lateness_ms) = (&mut self.tenants, self.parameters.allowed_lateness_ms);
@@ -269,7 +297,10 @@ impl EventsTask {
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty() || self.state.rollups.has_pending() || self.state.devices.has_dirty()
+        !self.pending.is_empty()
+            || self.state.rollups.has_pending()
+            || self.state.devices.has_dirty()
+            || self.state.ledger.is_dirty()
     }
 
     pub(super) fn pending_row_count(&self) -> usize {
@@ -279,6 +310,9 @@ impl EventsTask {
     pub(super) fn checkpoint(&mut self) -> Vec<u8> {
         if let Some((parameters, _)) = self.proposed.take_if(|(_, from)| self.state.next_offset >= *from) {
             self.state.rollups.change_parameters(parameters.rollup.clone());
+            self.state
+                .ledger
+                .change_levels(&parameters.rollup.levels, self.state.next_offset);
             self.parameters = parameters;
         }
         super::checkpoint::encode_events(self)

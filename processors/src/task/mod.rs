@@ -4,6 +4,7 @@
 pub mod checkpoint;
 mod dead_letters;
 mod events;
+pub mod ledger;
 mod memory;
 mod parameters;
 
@@ -17,7 +18,10 @@ mod tests;
 use eventlog::{RecordBatch, TopicPartition};
 use schemas::{record::DEAD_LETTERS_TOPIC, rows::Rows};
 
-use crate::metrics::freshness::TenantWatermarks;
+use crate::{
+    metrics::freshness::TenantWatermarks,
+    rollup::{accumulator::Accumulator, level::Level},
+};
 
 pub use self::{checkpoint::RestoreError, dead_letters::DeadLettersTask, events::EventsTask, parameters::Parameters};
 
@@ -108,11 +112,12 @@ impl Task {
         }
     }
 
-    /// Moves out all new rows, and snapshots of the due rollup levels.
+    /// Moves out all new rows, and snapshots of the due rollup levels; with all of them the ledger, which is to be
+    /// inserted after everything else.
     pub fn collect(&mut self, due: Due, rows: &mut Rows) {
         match self {
             Self::Events(task) => task.collect(due, rows),
-            Self::DeadLetters(task) => task.collect(rows),
+            Self::DeadLetters(task) => task.collect(due, rows),
         }
     }
 
@@ -165,6 +170,28 @@ impl Task {
         match self {
             Self::Events(task) => task.propose_parameters(parameters, from_offset),
             Self::DeadLetters(task) => task.propose_parameters(parameters),
+        }
+    }
+
+    /// Period and resolution of the rollup levels in force.
+    #[must_use]
+    pub fn levels(&self) -> Vec<(u32, u8)> {
+        match self {
+            Self::Events(task) => {
+                let levels = task.state.rollups.levels().iter();
+                levels.map(|level| (level.period_seconds, level.resolution)).collect()
+            }
+            Self::DeadLetters(_) => Vec::new(),
+        }
+    }
+
+    /// Shows every live accumulator, with its tenant, metric and level.
+    pub fn accumulators(&self, mut show: impl FnMut(&str, &str, &Level, &Accumulator)) {
+        if let Self::Events(task) = self {
+            for (level, accumulator) in task.state.rollups.accumulators() {
+                let (tenant, metric) = task.state.symbols.names(accumulator.key.symbol);
+                show(tenant, metric, level, accumulator);
+            }
         }
     }
 

@@ -104,7 +104,7 @@ fn an_event_becomes_a_row_for_each_metric_and_a_snapshot_for_each_level() {
     assert_eq!(texts(&rows.measurements.metric), ["a", "b"]);
     assert_eq!(rows.measurements.value, [1.0, 2.0]);
     assert_eq!(rows.measurements.latitude_e7, [525_000_000, 525_000_000]);
-    assert_eq!(rows.counts(), [2, 18, 1, 0]);
+    assert_eq!(rows.counts(), [2, 18, 1, 0, 1]);
     assert_eq!((task.next_offset(), task.stats().measurements), (1, 2));
 }
 
@@ -355,4 +355,89 @@ proptest! {
         task.collect(Due::All, &mut Rows::default());
         prop_assert!(task.checkpoint() == straight.checkpoint());
     }
+}
+
+/// All rows of the ledger, column by column as they matter here.
+fn ledger_of(rows: &Rows) -> Vec<[u64; 7]> {
+    let rows = &rows.ledger;
+    (0..rows.chunk.len())
+        .map(|index| {
+            [
+                rows.chunk[index],
+                rows.first_offset[index],
+                rows.last_offset[index],
+                rows.records[index],
+                rows.events[index],
+                rows.duplicates[index],
+                rows.measurements[index],
+            ]
+        })
+        .collect()
+}
+
+#[test]
+fn the_ledger_counts_what_became_of_every_record_chunk_by_chunk() {
+    let event = |seq: u64| {
+        let payload = format!(
+            r#"{{"ts":{},"seq":{seq},"a":1,"b":2}}"#,
+            1_789_999_990_000 + seq * 1_000
+        );
+        received("bus", &payload)
+    };
+    let chunk = crate::limits::LEDGER_CHUNK_RECORDS;
+    let mut task = Task::new(partition(EVENTS_TOPIC), chunk - 2, 0, &Parameters::default());
+    task.apply(&batch(chunk - 2, &[event(1), event(2), event(3), event(2)]));
+    let mut rows = Rows::default();
+    task.collect(Due::Levels(u32::MAX), &mut rows);
+    assert!(ledger_of(&rows).is_empty(), "not everything it counts was written");
+    task.collect(Due::All, &mut rows);
+    assert_eq!(
+        ledger_of(&rows),
+        [[0, chunk - 2, chunk - 1, 2, 2, 0, 4], [1, chunk, chunk + 1, 2, 1, 1, 2]]
+    );
+    assert_eq!(rows.ledger.version, rows.ledger.last_offset);
+    assert_eq!(
+        (rows.ledger.ts_min_ms[0], rows.ledger.ts_max_ms[0]),
+        (1_789_999_991_000, 1_789_999_992_000)
+    );
+    let mut again = Rows::default();
+    task.collect(Due::All, &mut again);
+    assert!(
+        ledger_of(&again).is_empty(),
+        "what has not changed is not written again"
+    );
+}
+
+#[test]
+fn a_restored_task_goes_on_with_the_same_books() {
+    let events: Vec<Received> = (0..20)
+        .map(|seq| {
+            received(
+                "bus",
+                &format!(r#"{{"ts":{},"seq":{seq},"a":{seq}}}"#, 1_789_999_990_000_u64 + seq),
+            )
+        })
+        .collect();
+    let (straight, _) = run(&events);
+    let mut task = new_task();
+    task.apply(&batch(0, &events[..7]));
+    task.collect(Due::All, &mut Rows::default());
+    let mut task = Task::restore(partition(EVENTS_TOPIC), &task.checkpoint()).unwrap();
+    task.apply(&batch(7, &events[7..]));
+    let mut rows = Rows::default();
+    task.collect(Due::All, &mut rows);
+    assert_eq!(rows.ledger, straight.ledger);
+    assert_ne!(rows.ledger.checksum, [0]);
+}
+
+#[test]
+fn a_record_that_is_no_event_is_a_dead_letter_in_the_books() {
+    let mut builder = RecordBatchBuilder::new(partition(EVENTS_TOPIC));
+    builder.push(0, NOW_MS, b"acme/bus", b"no event", []);
+    let mut task = new_task();
+    task.apply(&builder.finish());
+    let mut rows = Rows::default();
+    task.collect(Due::All, &mut rows);
+    assert_eq!(ledger_of(&rows), [[0, 0, 0, 1, 0, 0, 0]]);
+    assert_eq!(rows.ledger.dead_letters, [1]);
 }

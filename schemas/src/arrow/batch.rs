@@ -13,7 +13,7 @@ use arrow::{
 };
 
 use super::{Table, list_item};
-use crate::rows::{DeadLetterRows, DeviceRows, ListColumn, MeasurementRows, RollupRows, TextColumn};
+use crate::rows::{DeadLetterRows, DeviceRows, LedgerRows, ListColumn, MeasurementRows, RollupRows, TextColumn};
 
 /// Rows of `measurement_log`.
 ///
@@ -129,6 +129,35 @@ pub fn dead_letter_batch(rows: DeadLetterRows) -> Result<RecordBatch, ArrowError
             time(rows.first_received_at_ms),
             number::<UInt16Type>(rows.partition),
             number::<UInt64Type>(rows.offset),
+        ],
+    )
+}
+
+/// Rows of `ledger_log`.
+///
+/// # Errors
+/// When the columns are of different lengths.
+pub fn ledger_batch(rows: LedgerRows) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(
+        Table::Ledger.schema(),
+        vec![
+            text(rows.topic)?,
+            number::<UInt16Type>(rows.partition),
+            number::<UInt64Type>(rows.chunk),
+            number::<UInt64Type>(rows.version),
+            number::<UInt64Type>(rows.first_offset),
+            number::<UInt64Type>(rows.last_offset),
+            number::<UInt64Type>(rows.records),
+            number::<UInt64Type>(rows.events),
+            number::<UInt64Type>(rows.duplicates),
+            number::<UInt64Type>(rows.dead_letters),
+            number::<UInt64Type>(rows.measurements),
+            time(rows.ts_min_ms),
+            time(rows.ts_max_ms),
+            number::<UInt64Type>(rows.checksum),
+            numbers::<UInt32Type>(rows.level_periods)?,
+            numbers::<UInt8Type>(rows.level_resolutions)?,
+            numbers::<UInt64Type>(rows.level_sinces)?,
         ],
     )
 }

@@ -18,9 +18,9 @@ use bytes::Bytes;
 
 pub use row::row_to_json;
 
-pub use batch::{dead_letter_batch, device_batch, measurement_batch, rollup_batch};
+pub use batch::{dead_letter_batch, device_batch, ledger_batch, measurement_batch, rollup_batch};
 
-use crate::rows::Rows;
+use crate::rows::{Rows, TABLE_COUNT};
 
 /// A table that the pipeline writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,11 +33,19 @@ pub enum Table {
     Devices,
     /// `dead_letter_log`
     DeadLetters,
+    /// `ledger_log`
+    Ledger,
 }
 
 impl Table {
     /// All tables, in the order of [`Rows::counts`].
-    pub const ALL: [Self; 4] = [Self::Measurements, Self::Rollups, Self::Devices, Self::DeadLetters];
+    pub const ALL: [Self; TABLE_COUNT] = [
+        Self::Measurements,
+        Self::Rollups,
+        Self::Devices,
+        Self::DeadLetters,
+        Self::Ledger,
+    ];
 
     /// Name in ClickHouse.
     #[must_use]
@@ -47,6 +55,7 @@ impl Table {
             Self::Rollups => "rollup_log",
             Self::Devices => "device_log",
             Self::DeadLetters => "dead_letter_log",
+            Self::Ledger => "ledger_log",
         }
     }
 
@@ -58,6 +67,7 @@ impl Table {
             Self::Rollups => rollup_fields(),
             Self::Devices => device_fields(),
             Self::DeadLetters => dead_letter_fields(),
+            Self::Ledger => ledger_fields(),
         }))
     }
 
@@ -183,11 +193,33 @@ fn dead_letter_fields() -> Vec<Field> {
     ]
 }
 
+fn ledger_fields() -> Vec<Field> {
+    vec![
+        text("topic"),
+        number("partition", DataType::UInt16),
+        number("chunk", DataType::UInt64),
+        number("version", DataType::UInt64),
+        number("first_offset", DataType::UInt64),
+        number("last_offset", DataType::UInt64),
+        number("records", DataType::UInt64),
+        number("events", DataType::UInt64),
+        number("duplicates", DataType::UInt64),
+        number("dead_letters", DataType::UInt64),
+        number("measurements", DataType::UInt64),
+        time("ts_min"),
+        time("ts_max"),
+        number("checksum", DataType::UInt64),
+        list("level_periods", DataType::UInt32),
+        list("level_resolutions", DataType::UInt8),
+        list("level_sinces", DataType::UInt64),
+    ]
+}
+
 /// One record batch for each table that has rows: what a worker makes of its share of a flush.
 #[derive(Clone, Debug, Default)]
 pub struct TableBatches {
     /// By `Table as usize`.
-    batches: [Option<RecordBatch>; 4],
+    batches: [Option<RecordBatch>; TABLE_COUNT],
 }
 
 impl TableBatches {
@@ -196,7 +228,7 @@ impl TableBatches {
     /// # Errors
     /// When the columns of a table are of different lengths, which is a fault of ours.
     pub fn from_rows(rows: Rows) -> Result<Self, ArrowError> {
-        let [measurements, rollups, devices, dead_letters] = rows.counts();
+        let [measurements, rollups, devices, dead_letters, ledger] = rows.counts();
         Ok(Self {
             batches: [
                 (measurements > 0)
@@ -207,6 +239,7 @@ impl TableBatches {
                 (dead_letters > 0)
                     .then(|| dead_letter_batch(rows.dead_letters))
                     .transpose()?,
+                (ledger > 0).then(|| ledger_batch(rows.ledger)).transpose()?,
             ],
         })
     }

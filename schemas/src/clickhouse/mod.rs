@@ -25,7 +25,7 @@ pub struct Migration {
 }
 
 /// All migrations in order.
-pub const MIGRATIONS: [Migration; 7] = [
+pub const MIGRATIONS: [Migration; 8] = [
     Migration {
         version: 1,
         name: "0001_schema_migrations",
@@ -60,6 +60,11 @@ pub const MIGRATIONS: [Migration; 7] = [
         version: 7,
         name: "0007_device_clocks",
         template: include_str!("../../clickhouse/0007_device_clocks.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "0008_ledger",
+        template: include_str!("../../clickhouse/0008_ledger.sql"),
     },
 ];
 

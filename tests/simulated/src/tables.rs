@@ -11,7 +11,10 @@ use std::{
 use processors::runner::RowSink;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use schemas::rows::{MeasurementRows, RollupRows, Rows, TextColumn};
+use schemas::{
+    record::EVENTS_TOPIC,
+    rows::{LedgerRows, MeasurementRows, RollupRows, Rows, TextColumn},
+};
 
 use crate::trace::Trace;
 
@@ -160,6 +163,7 @@ fn by_table(rows: Rows) -> impl Iterator<Item = Rows> {
         rollups,
         devices,
         dead_letters,
+        ledger,
     } = rows;
     let tables = [
         Rows {
@@ -176,6 +180,10 @@ fn by_table(rows: Rows) -> impl Iterator<Item = Rows> {
         },
         Rows {
             dead_letters,
+            ..Rows::default()
+        },
+        Rows {
+            ledger,
             ..Rows::default()
         },
     ];
@@ -196,6 +204,33 @@ impl Contents {
         let letters = &rows.dead_letters;
         for (id, payload) in texts(&letters.id).into_iter().zip(letters.payload.iter()) {
             self.dead_letters.insert(id, payload.to_vec());
+        }
+        self.check_ledger(&rows.ledger)
+    }
+
+    /// Whatever the ledger says is there when it says so, and nothing else: whoever wrote it, and after whatever crash.
+    fn check_ledger(&self, rows: &LedgerRows) -> Result<(), String> {
+        for (index, topic) in texts(&rows.topic).into_iter().enumerate() {
+            let partition = rows.partition[index];
+            let (first, last) = (rows.first_offset[index], rows.last_offset[index]);
+            let parts = rows.events[index] + rows.duplicates[index] + rows.dead_letters[index];
+            if rows.records[index] != last + 1 - first || rows.records[index] != parts {
+                return Err(format!(
+                    "the ledger of {topic}/{partition} counts {} records from {first} to {last}, and {parts} by kind",
+                    rows.records[index]
+                ));
+            }
+            if topic != EVENTS_TOPIC {
+                continue;
+            }
+            let range = (partition, first, String::new())..(partition, last + 1, String::new());
+            let found = self.measurements.range(range).count() as u64;
+            if found != rows.measurements[index] {
+                return Err(format!(
+                    "the ledger of {topic}/{partition} counts {} measurements from {first} to {last}, and there are {found}",
+                    rows.measurements[index]
+                ));
+            }
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ const BINARY: &str = "meridian";
 const RIG: &str = "rig";
 /// The whole path in one thread, for tests.
 const SIMULATION: &str = "simulated";
+/// The whole path in processes of their own, with faults between them, for tests.
+const CHAOS: &str = "chaos";
 const TASKS: &str = "xtask";
 /// Fuzz targets, in a workspace of their own.
 const FUZZ: &str = "schemas-fuzz";
@@ -72,7 +74,7 @@ fn directions(package: &Package<'_>, all: &[Package<'_>], faults: &mut Vec<Fault
     };
     for dependency in dependencies(&package.manifest) {
         let name = dependency.name.as_str();
-        let for_tests = dependency.only_for_tests && name == RIG;
+        let for_tests = dependency.only_for_tests && (name == RIG || name == CHAOS);
         if is_ours(name) && name != package.name && !for_tests && !allowed.contains(&name) {
             let what = format!(
                 "`{}` may not depend on `{name}`: dependencies point one way (see docs/ARCHITECTURE.md)",
@@ -89,6 +91,7 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         RIG => &[],
         TASKS => &[&[RIG]],
         SIMULATION => &[GROUND, &["eventlog", "ingest", "processors"]],
+        CHAOS => &[GROUND, &[RIG, "loadtest"]],
         FUZZ => &[&["schemas"]],
         BINARY => &[GROUND, SEAMS, ROLES],
         _ if GROUND.contains(&name) => &[],

@@ -19,7 +19,7 @@ pub fn shared_classes_file() -> PathBuf {
 pub fn record_shared_classes() -> Result<(), RigError> {
     let file = shared_classes_file();
     let partial = file.with_extension("partial");
-    let mut kafka = Kafka::try_start(&[], Some(&partial))?;
+    let mut kafka = Kafka::try_start(&[], &[], Some(&partial))?;
     kafka.daemon.terminate()?;
     fs::rename(&partial, &file).map_err(RigError::io(format!("create `{}`", file.display())))
 }

@@ -16,6 +16,18 @@ pub use java::{record_shared_classes, shared_classes_file};
 /// Any valid id will do; a fixed one makes logs comparable.
 const CLUSTER_ID: &str = "MeridianTestCluster001";
 
+/// One more way into Kafka, for clients that reach it through something in between. Kafka tells its clients where to
+/// connect, so each way needs a listener of its own.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its name: capital letters.
+    pub name: String,
+    /// The port that Kafka listens on.
+    pub port: u16,
+    /// The port that clients are told to connect to.
+    pub advertised_port: u16,
+}
+
 /// A running Kafka node; stopped when dropped.
 pub struct Kafka {
     daemon: Daemon,
@@ -39,17 +51,30 @@ impl Kafka {
     /// As [`Kafka::start`].
     #[must_use]
     pub fn start_with(properties: &[(&str, &str)]) -> Self {
-        Self::try_start(properties, None).unwrap_or_else(|error| panic!("{error}"))
+        Self::try_start(properties, &[], None).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same with more listeners.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    #[must_use]
+    pub fn start_behind(listeners: &[Listener]) -> Self {
+        Self::try_start(&[], listeners, None).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// `record_to` asks Java to write its loaded classes there when Kafka ends.
-    fn try_start(properties: &[(&str, &str)], record_to: Option<&Path>) -> Result<Self, RigError> {
+    fn try_start(
+        properties: &[(&str, &str)],
+        listeners: &[Listener],
+        record_to: Option<&Path>,
+    ) -> Result<Self, RigError> {
         let folder = tempfile::Builder::new()
             .prefix("meridian-kafka-")
             .tempdir()
             .map_err(RigError::io("create a temporary folder"))?;
         let port = ports::free();
-        let file = write_properties(folder.path(), port, properties)?;
+        let file = write_properties(folder.path(), port, properties, listeners)?;
         java::format_storage(&file, CLUSTER_ID)?;
         let daemon = java::kafka(record_to)?.arg(&file).start()?;
         let kafka = Self {
@@ -99,6 +124,27 @@ impl Kafka {
     #[must_use]
     pub fn end_offset(&self, topic: &str, partition: u32) -> u64 {
         until_led(|| protocol::end_offset(self.port, topic, partition))
+    }
+
+    /// Records of all topics of users that the group has not committed.
+    ///
+    /// # Errors
+    /// When Kafka does not answer, or is not ready to.
+    pub fn lag(&self, group: &str) -> Result<u64, RigError> {
+        protocol::find_coordinator(self.port, group)?;
+        let mut lag = 0;
+        for topic in protocol::topics(self.port)? {
+            // Kafka's own.
+            if topic.name.starts_with("__") {
+                continue;
+            }
+            for partition in 0..topic.partitions {
+                let end = protocol::end_offset(self.port, &topic.name, partition)?;
+                let committed = protocol::committed_offset(self.port, group, &topic.name, partition)?;
+                lag += end.saturating_sub(committed.unwrap_or(0));
+            }
+        }
+        Ok(lag)
     }
 
     /// Kills it as a power cut of the process would. Acknowledged records are in the page cache and survive.
@@ -166,20 +212,32 @@ fn until_led<T>(mut ask: impl FnMut() -> Result<T, RigError>) -> T {
     }
 }
 
-fn write_properties(folder: &Path, port: u16, properties: &[(&str, &str)]) -> Result<PathBuf, RigError> {
+fn write_properties(
+    folder: &Path,
+    port: u16,
+    properties: &[(&str, &str)],
+    more: &[Listener],
+) -> Result<PathBuf, RigError> {
     let controller = ports::free();
     let text = configuration::read("kafka/server.properties")?;
     let wanted = properties.iter().map(|(key, value)| (*key, (*value).to_owned()));
     let text = configuration::replace(&text, Style::Properties, wanted);
+    let mut listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
+    let mut advertised = format!("PLAINTEXT://127.0.0.1:{port}");
+    let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+    for listener in more {
+        let name = &listener.name;
+        listeners.push_str(&format!(",{name}://127.0.0.1:{}", listener.port));
+        advertised.push_str(&format!(",{name}://127.0.0.1:{}", listener.advertised_port));
+        protocols.push_str(&format!(",{name}:PLAINTEXT"));
+    }
     let text = configuration::replace(
         &text,
         Style::Properties,
         [
-            (
-                "listeners",
-                format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-            ),
-            ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
+            ("listeners", listeners),
+            ("advertised.listeners", advertised),
+            ("listener.security.protocol.map", protocols),
             ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
             ("log.dirs", folder.join("data").display().to_string()),
         ],

@@ -8,6 +8,8 @@ use std::net::TcpStream;
 const PRODUCE: i16 = 0;
 const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
+const OFFSET_FETCH: i16 = 9;
+const FIND_COORDINATOR: i16 = 10;
 const CREATE_TOPICS: i16 = 19;
 
 /// A topic and how many partitions it has.
@@ -111,6 +113,36 @@ pub(super) fn end_offset(port: u16, topic: &str, partition: u32) -> Result<u64, 
     check(answer.i16()?, &format!("find the end of `{topic}`"))?;
     answer.i64()?; // timestamp
     offset(answer.i64()?)
+}
+
+/// Asks who keeps the offsets of a group: before the first such question Kafka has nobody for it.
+pub(super) fn find_coordinator(port: u16, group: &str) -> Result<(), RigError> {
+    let mut request = Request::new(FIND_COORDINATOR, 0);
+    request.text(group);
+    let mut answer = request.exchange(port)?;
+    check(answer.i16()?, &format!("find who keeps the offsets of `{group}`"))
+}
+
+/// What a group has committed for a partition: the offset of the next record it wants. None: nothing yet.
+pub(super) fn committed_offset(port: u16, group: &str, topic: &str, partition: u32) -> Result<Option<u64>, RigError> {
+    let mut request = Request::new(OFFSET_FETCH, 1);
+    request.text(group);
+    request.i32(1);
+    request.text(topic);
+    request.i32(1);
+    request.i32(index(partition)?);
+    let mut answer = request.exchange(port)?;
+    answer.i32()?;
+    answer.text()?;
+    answer.i32()?;
+    answer.i32()?;
+    let committed = answer.i64()?;
+    answer.text()?; // what the group noted beside it
+    check(
+        answer.i16()?,
+        &format!("find what `{group}` has committed of `{topic}`"),
+    )?;
+    Ok(u64::try_from(committed).ok())
 }
 
 /// A batch (format 2) with one record, no key, no headers.

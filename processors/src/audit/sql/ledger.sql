@@ -1,0 +1,17 @@
+-- The books of all partitions, chunk by chunk.
+SELECT
+    toString(topic) AS topic,
+    partition,
+    toUInt64(chunk) AS chunk,
+    toUInt64(first_offset) AS first_offset,
+    toUInt64(last_offset) AS last_offset,
+    toUInt64(records) AS records,
+    toUInt64(events) AS events,
+    toUInt64(duplicates) AS duplicates,
+    toUInt64(dead_letters) AS dead_letters,
+    toUInt64(measurements) AS measurements,
+    toInt64(toUnixTimestamp64Milli(ts_min)) AS ts_min_ms,
+    toUInt64(checksum) AS checksum,
+    arrayZip(level_periods, level_resolutions, level_sinces) AS levels
+FROM {database}.ledger_log FINAL
+ORDER BY topic, partition, chunk

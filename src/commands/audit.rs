@@ -1,0 +1,170 @@
+//! `meridian audit`: whether everything that was received is accounted for.
+//!
+//! Asks the running roles for their counts, and compares what ClickHouse holds with the ledger. Changes nothing.
+
+mod roles;
+mod show;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use platform::units::parse_duration;
+use processors::audit::{self, AuditStore, Report};
+
+use self::roles::Roles;
+use crate::{
+    cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, output, process::until_signalled,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  meridian audit                                       of the `meridian up` that runs on ./meridian-data
+  meridian audit --config meridian.toml --metrics http://ingest-1:9464/metrics --metrics http://process-1:9464/metrics
+  meridian audit --watch 30s --format json
+  meridian audit --verify --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z
+
+received = acknowledged + in flight + dead-lettered + returned, for each broker; consumed = inserted + buffered +
+duplicates, for each topic and partition; and every table holds what was inserted. Exit code 1 when something does not
+add up.";
+
+/// Check that everything received is accounted for: exit 1 on a hole
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct AuditOptions {
+    /// Data folder of the `meridian up` to look into, where the configuration names no services [default: ./meridian-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Metrics of a running role; may be given several times [default: of the `up` on the data folder, else
+    /// `telemetry.metrics_listen`]
+    #[arg(long, value_name = "URL")]
+    metrics: Vec<String>,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Do it again at this interval until stopped
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, num_args = 0..=1, default_missing_value = "10s")]
+    watch: Option<Duration>,
+    /// Recount the rollups from the measurements, cell by cell
+    #[arg(long, conflicts_with = "watch")]
+    verify: bool,
+    /// Only buckets from this time on: RFC 3339, or Unix seconds
+    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "verify")]
+    from: Option<u64>,
+    /// Only buckets that begin before this time
+    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "verify")]
+    to: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// A time on the command line as Unix seconds.
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|error| format!("give RFC 3339, as in 2026-01-01T00:00:00Z, or Unix seconds: {error}"))?;
+    u64::try_from(time.as_second()).map_err(|_| "times before 1970 have no rollups".to_owned())
+}
+
+/// Audits once, or again and again.
+///
+/// # Errors
+/// When something does not add up, or could not be asked.
+pub(crate) async fn run(options: &AuditOptions, common: &CommonOptions) -> Result<(), Failure> {
+    let config = common.load()?;
+    let endpoints = Endpoints::find(options.data_dir.as_deref())?;
+    let store = store(&config, endpoints.as_ref())?;
+    if options.verify {
+        return verify(options, &store).await;
+    }
+    let roles = Roles::new(&config, endpoints.as_ref(), &options.metrics);
+    let Some(interval) = options.watch else {
+        return verdict(&once(options, &store, &roles).await?);
+    };
+    let shutdown = until_signalled()?;
+    loop {
+        let report = once(options, &store, &roles).await?;
+        tokio::select! {
+            () = shutdown.requested() => return verdict(&report),
+            () = tokio::time::sleep(interval) => {}
+        }
+    }
+}
+
+/// The server that the configuration names, else that of the `up` which runs.
+pub(super) fn clickhouse_url(config: &ValidConfig, endpoints: Option<&Endpoints>) -> Result<String, Failure> {
+    match (&config.clickhouse.url, endpoints) {
+        (Some(url), _) => Ok(url.expose().to_owned()),
+        (None, Some(endpoints)) => Ok(endpoints.clickhouse.clone()),
+        (None, None) => Err(Failure::usage(
+            "there is no ClickHouse to ask: name the folder of a running `meridian up` with `--data-dir`, or give a \
+             configuration with `[clickhouse] url` by `--config`",
+        )),
+    }
+}
+
+fn store(config: &ValidConfig, endpoints: Option<&Endpoints>) -> Result<AuditStore, Failure> {
+    let client = config.clickhouse.client(&clickhouse_url(config, endpoints)?);
+    Ok(AuditStore::new(client, &config.clickhouse.migrate.database))
+}
+
+async fn once(options: &AuditOptions, store: &AuditStore, roles: &Roles) -> Result<Report, Failure> {
+    let received = roles.received().await;
+    let mut notices = Vec::new();
+    let known = async || {
+        let (known, unanswered) = roles.known().await;
+        notices.extend(unanswered);
+        known
+    };
+    let mut report = audit::audit(store, known).await.map_err(Failure::runtime)?;
+    report.notices.extend(notices);
+    report.holes.extend(received.holes.iter().cloned());
+    match options.format {
+        Format::Text => output::print(&show::text(&received, &report))?,
+        Format::Json => output::print(&show::json(&received, &report))?,
+    }
+    Ok(report)
+}
+
+fn verdict(report: &Report) -> Result<(), Failure> {
+    match report.holes.as_slice() {
+        [] => Ok(()),
+        [hole] => Err(Failure::runtime(format!("the books do not add up: {hole}"))),
+        [hole, rest @ ..] => Err(Failure::runtime(format!(
+            "the books do not add up: {hole}; and {} more holes",
+            rest.len()
+        ))),
+    }
+}
+
+async fn verify(options: &AuditOptions, store: &AuditStore) -> Result<(), Failure> {
+    // Buckets are 32 bit numbers.
+    let (from, to) = (options.from.unwrap_or(0), options.to.unwrap_or(u64::from(u32::MAX)));
+    if from >= to {
+        return Err(Failure::usage("`--from` must be before `--to`"));
+    }
+    let verification = audit::verify(store, from, to).await.map_err(Failure::runtime)?;
+    match options.format {
+        Format::Text => output::print(&show::verification(&verification))?,
+        Format::Json => {
+            let json = serde_json::to_string(&verification).expect("plain data is always JSON");
+            output::print(&format!("{json}\n"))?;
+        }
+    }
+    match verification.differing_count() {
+        0 => Ok(()),
+        count => Err(Failure::runtime(format!(
+            "{count} rollup cells are not what the measurements say: `meridian rollups rebuild` repairs them"
+        ))),
+    }
+}

@@ -1,0 +1,152 @@
+//! `meridian rollups rebuild`: makes rollups what the measurements say, while the pipeline runs.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use processors::{
+    audit::AuditStore,
+    checkpoint::CheckpointStore,
+    rebuild::{RebuildOptions, Rebuilt, rebuild},
+    sink::ClickHouseSink,
+};
+
+use super::audit::{clickhouse_url, seconds};
+use crate::{
+    cli::CommonOptions,
+    data_dir::{DATA_DIR_DEFAULT, checkpoints_url},
+    endpoints::Endpoints,
+    failure::Failure,
+    limits, output,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  meridian rollups rebuild --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z --dry-run
+  meridian rollups rebuild --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z --config meridian.toml";
+
+const REBUILD_EXAMPLES: &str = "\
+Examples:
+  meridian rollups rebuild --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z --dry-run
+  meridian rollups rebuild --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z --config meridian.toml
+
+Takes the measurements as the truth: look for holes in them with `meridian audit` first. What the processors have done
+since their newest checkpoints is left to them. Also fills in a rollup level that was added later.";
+
+/// Work on the rollups
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RollupsOptions {
+    #[command(subcommand)]
+    command: RollupsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RollupsCommand {
+    Rebuild(RebuildArguments),
+}
+
+/// Make the rollups of a range of time again from the measurements
+#[derive(Debug, Args)]
+#[command(after_help = REBUILD_EXAMPLES)]
+struct RebuildArguments {
+    /// Buckets from this time on: RFC 3339, or Unix seconds
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    from: u64,
+    /// Buckets that begin before this time
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    to: u64,
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How the answer looks
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Data folder of the `meridian up` to work on, where the configuration names no services [default: ./meridian-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Makes rollups again.
+///
+/// # Errors
+/// When ClickHouse or the checkpoints cannot be used.
+pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Result<(), Failure> {
+    let RollupsCommand::Rebuild(arguments) = &options.command;
+    if arguments.from >= arguments.to {
+        return Err(Failure::usage("`--from` must be before `--to`"));
+    }
+    let config = common.load()?;
+    let data_dir = arguments.data_dir.as_deref();
+    let endpoints = match config.clickhouse.url {
+        Some(_) => None,
+        None => Endpoints::find(data_dir)?,
+    };
+    let url = clickhouse_url(&config, endpoints.as_ref())?;
+    let settings = &config.clickhouse;
+    let store = AuditStore::new(settings.client(&url), &settings.migrate.database);
+    let sink = ClickHouseSink::new(settings.sink(&url));
+    let checkpoints = config
+        .checkpoints_url
+        .clone()
+        .unwrap_or_else(|| checkpoints_url(data_dir.unwrap_or(Path::new(DATA_DIR_DEFAULT))));
+    let checkpoints = CheckpointStore::open(&checkpoints).map_err(Failure::usage)?;
+    let options = RebuildOptions {
+        from_seconds: arguments.from,
+        to_seconds: arguments.to,
+        dry_run: arguments.dry_run,
+    };
+    let is_text = arguments.format == Format::Text;
+    let (mut shown, mut said) = (0, Ok(()));
+    let rebuilt = rebuild(&store, &checkpoints, &sink, options, |change| {
+        shown += 1;
+        if is_text && said.is_ok() && shown <= limits::CHANGES_SHOWN_MAX {
+            said = output::print(&format!("{change}\n"));
+        }
+    });
+    let rebuilt = rebuilt.await.map_err(Failure::runtime)?;
+    said?;
+    if is_text {
+        return output::print(&summary(&rebuilt, shown, arguments.dry_run));
+    }
+    let json = serde_json::to_string(&rebuilt).expect("plain data is always JSON");
+    output::print(&format!("{json}\n"))
+}
+
+fn summary(rebuilt: &Rebuilt, change_count: u64, dry_run: bool) -> String {
+    let more = change_count.saturating_sub(limits::CHANGES_SHOWN_MAX);
+    let mut text = if more > 0 {
+        format!("and {more} more\n")
+    } else {
+        String::new()
+    };
+    for level in &rebuilt.levels {
+        text.push_str(&format!(
+            "period {}, res {}: {} as they should be, {} corrected, {} created, {} withdrawn\n",
+            level.period, level.resolution, level.unchanged, level.corrected, level.created, level.withdrawn
+        ));
+    }
+    for level in rebuilt.levels.iter().filter(|level| !level.waiting.is_empty()) {
+        text.push_str(&format!(
+            "note: period {}, res {} is not in force in partitions {:?} yet: run this again after their next checkpoints\n",
+            level.period, level.resolution, level.waiting
+        ));
+    }
+    if !rebuilt.skipped.is_empty() {
+        text.push_str(&format!(
+            "note: partitions {:?} were left out: without a checkpoint nobody knows what their tasks hold\n",
+            rebuilt.skipped
+        ));
+    }
+    text.push_str(match (rebuilt.changed_count(), dry_run) {
+        (0, _) => "nothing to change\n",
+        (_, true) => "nothing was changed: --dry-run\n",
+        (_, false) => "done\n",
+    });
+    text
+}

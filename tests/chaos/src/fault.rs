@@ -1,0 +1,181 @@
+//! The vocabulary of faults: what can happen, and to whom. Values only: the [`crate::nemesis`] makes them happen.
+
+use std::fmt;
+
+use crate::proxy::Direction;
+
+/// A process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// The broker of the devices.
+    Mosquitto,
+    /// `meridian ingest`.
+    Ingest,
+    /// The log.
+    Kafka,
+    /// One `meridian process`.
+    ProcessOne,
+    /// Another, in the same group.
+    ProcessTwo,
+    /// `meridian embedded clickhouse`.
+    ClickHouse,
+}
+
+impl Part {
+    /// All processes, along the path of an event.
+    pub const ALL: [Self; 6] = [
+        Self::Mosquitto,
+        Self::Ingest,
+        Self::Kafka,
+        Self::ProcessOne,
+        Self::ProcessTwo,
+        Self::ClickHouse,
+    ];
+
+    /// The members of the consumer group.
+    pub const PROCESSES: [Self; 2] = [Self::ProcessOne, Self::ProcessTwo];
+
+    /// For messages and file names.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mosquitto => "mosquitto",
+            Self::Ingest => "ingest",
+            Self::Kafka => "kafka",
+            Self::ProcessOne => "process-1",
+            Self::ProcessTwo => "process-2",
+            Self::ClickHouse => "clickhouse",
+        }
+    }
+}
+
+/// A connection between processes, with a proxy in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hop {
+    /// Devices publish.
+    DevicesToMosquitto,
+    /// Ingest subscribes.
+    IngestToMosquitto,
+    /// Ingest produces.
+    IngestToKafka,
+    /// A processor consumes and commits.
+    ProcessOneToKafka,
+    /// The other one.
+    ProcessTwoToKafka,
+    /// A processor inserts.
+    ProcessOneToClickHouse,
+    /// The other one.
+    ProcessTwoToClickHouse,
+}
+
+impl Hop {
+    /// All hops, along the path of an event.
+    pub const ALL: [Self; 7] = [
+        Self::DevicesToMosquitto,
+        Self::IngestToMosquitto,
+        Self::IngestToKafka,
+        Self::ProcessOneToKafka,
+        Self::ProcessTwoToKafka,
+        Self::ProcessOneToClickHouse,
+        Self::ProcessTwoToClickHouse,
+    ];
+
+    /// For messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DevicesToMosquitto => "devices→mosquitto",
+            Self::IngestToMosquitto => "ingest→mosquitto",
+            Self::IngestToKafka => "ingest→kafka",
+            Self::ProcessOneToKafka => "process-1→kafka",
+            Self::ProcessTwoToKafka => "process-2→kafka",
+            Self::ProcessOneToClickHouse => "process-1→clickhouse",
+            Self::ProcessTwoToClickHouse => "process-2→clickhouse",
+        }
+    }
+}
+
+/// A disk that can be filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Disk {
+    /// Under the checkpoints.
+    Checkpoints,
+    /// Under ClickHouse.
+    Engine,
+}
+
+/// Something that goes wrong for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    /// `SIGKILL`, and started again after a while.
+    Kill(Part),
+    /// Stopped politely, and started again after a while.
+    Restart(Part),
+    /// `SIGSTOP`, and `SIGCONT` after a while.
+    Pause(Part),
+    /// The same with a processor for longer than its session lasts: others own its partitions when it comes back.
+    Zombie(Part),
+    /// Every piece is late by so many milliseconds.
+    Delay(Hop, u16),
+    /// Nothing moves, and goes on afterwards.
+    Stall(Hop),
+    /// All connections end at once, several times over.
+    Reset(Hop),
+    /// Connections end after so many bytes.
+    Cut(Hop, u32),
+    /// What goes in one direction is lost.
+    OneWay(Hop, Direction),
+    /// New connections are refused, and the old ones ended.
+    Refuse(Hop),
+    /// No space left.
+    DiskFull(Disk),
+}
+
+impl Fault {
+    /// The kind without its numbers, for counting.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill(_) => "kill -9",
+            Self::Restart(_) => "graceful restart",
+            Self::Pause(_) => "pause",
+            Self::Zombie(_) => "zombie",
+            Self::Delay(..) => "delay",
+            Self::Stall(_) => "stall",
+            Self::Reset(_) => "reset",
+            Self::Cut(..) => "cut",
+            Self::OneWay(..) => "one-way drop",
+            Self::Refuse(_) => "refuse",
+            Self::DiskFull(_) => "disk full",
+        }
+    }
+
+    /// What it happens to; no two faults share it at one time.
+    #[must_use]
+    pub fn place(&self) -> &'static str {
+        match self {
+            Self::Kill(part) | Self::Restart(part) | Self::Pause(part) | Self::Zombie(part) => part.name(),
+            Self::Delay(hop, _)
+            | Self::Stall(hop)
+            | Self::Reset(hop)
+            | Self::Cut(hop, _)
+            | Self::OneWay(hop, _)
+            | Self::Refuse(hop) => hop.name(),
+            Self::DiskFull(Disk::Checkpoints) => "disk of checkpoints",
+            Self::DiskFull(Disk::Engine) => "disk of clickhouse",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), self.place())?;
+        match self {
+            Self::Delay(_, pause_ms) => write!(f, " by {pause_ms} ms"),
+            Self::Cut(_, bytes) => write!(f, " after {bytes} bytes"),
+            Self::OneWay(_, Direction::ToServer) => f.write_str(" to the server"),
+            Self::OneWay(_, Direction::ToClient) => f.write_str(" to the client"),
+            _ => Ok(()),
+        }
+    }
+}
