@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use dashboards::Site;
+use dashboards::{Queries, Site, StoredLevel};
 use embedded::{
     EmbeddedError,
     clickhouse::{ClickHouseConfig, ClickHouseServer},
@@ -18,7 +18,7 @@ use platform::{
 };
 
 use crate::{
-    config::{ClickHouseSettings, EmbeddedSettings},
+    config::{ClickHouseSettings, EmbeddedSettings, ValidConfig},
     failure::Failure,
     limits,
     process::Process,
@@ -140,6 +140,21 @@ pub(crate) async fn start_metrics(
         Ok(())
     });
     Ok(url)
+}
+
+/// What the query API reads from the server at `url`.
+pub(crate) fn queries(config: &ValidConfig, url: &str) -> Queries {
+    let levels = config.process.parameters.rollup.levels.iter();
+    Queries {
+        client: config.clickhouse.client(url),
+        levels: levels
+            .map(|level| StoredLevel {
+                period_seconds: level.period_seconds,
+                resolution: level.resolution,
+                flush_interval_ms: level.flush_interval_ms,
+            })
+            .collect(),
+    }
 }
 
 /// Serves the web side; returns its URL.

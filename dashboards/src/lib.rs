@@ -1,14 +1,15 @@
-//! The HTTP side: so far probes, a start page that says what runs and where, and a tap on the event log.
+//! The HTTP side: the query API, probes, a start page that says what runs and where, and a tap on the event log.
 //!
 //! Nothing here may touch the log or write to a table: it only shows.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the report"))]
 
+mod api;
 pub mod limits;
 mod page;
 mod server;
 mod tap;
 
 pub use page::StartPage;
-pub use server::{ServeError, Site, WebServer, serve};
+pub use server::{Queries, ServeError, Site, StoredLevel, WebServer, serve};
 pub use tap::{PATH as TAP_PATH, Tap};

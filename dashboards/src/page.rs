@@ -27,7 +27,7 @@ impl StartPage {
              <meta name=\"viewport\" content=\"width=device-width\">\
              <meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\"><style>{STYLE}</style></head><body>\n\
              <h1>Meridian</h1>\n<p>This process is <strong>{verdict}</strong>. Probes: <a href=\"/healthz\">/healthz</a>, \
-             <a href=\"/readyz\">/readyz</a>. Maps and queries are not served here yet: rollups are in ClickHouse.</p>\n"
+             <a href=\"/readyz\">/readyz</a>. Queries: <a href=\"/api/openapi.json\">/api/v1</a>.</p>\n"
         );
         page.push_str("<h2>Where</h2>\n<table>\n");
         for (name, address) in &self.entries {

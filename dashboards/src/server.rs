@@ -1,10 +1,10 @@
 //! Listens, answers, and stops when asked.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::{
-    Router,
-    extract::State,
+    Extension, Router,
+    extract::{ConnectInfo, State},
     http::{
         StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -12,14 +12,32 @@ use axum::{
     response::{Html, IntoResponse},
     routing::get,
 };
+use clickhouse::Client;
 use eventlog::Log;
-use platform::{health::Health, shutdown::Shutdown};
-use tokio::{net::TcpListener, task::JoinHandle};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use platform::{
+    health::{Health, Need},
+    shutdown::Shutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
-    StartPage, limits,
+    StartPage,
+    api::{self, Api},
+    limits,
     tap::{self, Tappable},
 };
+
+/// The health component that says whether queries can be answered.
+const QUERIES_COMPONENT: &str = "queries";
 
 /// Why the web port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +71,28 @@ pub struct Site {
     pub start: StartPage,
     /// The log of this process, if it has one, to be tapped.
     pub log: Option<Log>,
+    /// The store that queries read, if there is one.
+    pub queries: Option<Queries>,
+}
+
+/// What queries read.
+#[derive(Clone, Debug)]
+pub struct Queries {
+    /// Knows server, user and database.
+    pub client: Client,
+    /// What rollups there are.
+    pub levels: Vec<StoredLevel>,
+}
+
+/// A stored rollup level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredLevel {
+    /// Length of a bucket, in seconds.
+    pub period_seconds: u32,
+    /// H3 resolution of its cells.
+    pub resolution: u8,
+    /// How long a change may wait before it is stored, in milliseconds.
+    pub flush_interval_ms: u64,
 }
 
 /// What answers are made of.
@@ -74,37 +114,96 @@ pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown)
     };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let Site { start, log } = site;
+    let Site { start, log, queries } = site;
     let tap = log.map(|log| Tappable::new(log, shutdown.clone()));
-    let router = router(Pages { start, health, tap });
+    let api = queries.map(|queries| Arc::new(Api::new(queries, health.clock())));
+    if let Some(api) = &api {
+        let component = health.component(QUERIES_COMPONENT, Need::Required);
+        tokio::spawn(api.store().watch(component, shutdown.clone()));
+    }
+    let router = router(Pages { start, health, tap }, api);
     let task = tokio::spawn(run(listener, router, shutdown));
     Ok(WebServer { address, task })
 }
 
-fn router(pages: Pages) -> Router {
-    Router::new()
+fn router(pages: Pages, api: Option<Arc<Api>>) -> Router {
+    let pages = Router::new()
         .route("/", get(start_page))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route(tap::PATH, get(tap::answer))
-        .with_state(Arc::new(pages))
+        .with_state(Arc::new(pages));
+    let routes = match api {
+        Some(api) => pages.merge(api::router(api)),
+        None => pages,
+    };
+    routes
+        .fallback(api::not_found)
+        .method_not_allowed_fallback(api::method_not_allowed)
 }
 
 async fn run(listener: TcpListener, router: Router, shutdown: Shutdown) {
-    let stopping = shutdown.clone();
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.requested().await });
-    let overdue = async {
-        shutdown.requested().await;
-        tokio::time::sleep(limits::DRAIN_MAX).await;
-    };
-    tokio::select! {
-        ended = serving => {
-            if let Err(error) = ended {
-                tracing::error!(%error, "web server failed");
+    let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => break,
+            Some(_ended) = connections.join_next() => {}
+            (stream, peer, place) = accept(&listener, &places) => {
+                connections.spawn(serve_connection(stream, peer, place, router.clone(), shutdown.clone()));
             }
         }
-        () = overdue => tracing::debug!("web connections were still open at shutdown"),
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits::DRAIN_MAX, all).await.is_err() {
+        tracing::debug!("web connections were still open at shutdown");
+    }
+}
+
+/// The next connection, once there is a place for it. Safe to drop at any point.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let place = places.clone().acquire_owned().await;
+    let place = place.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, place),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection on the web port");
+                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Axum's own server has no timer, so that a client could hold a connection open for ever with half a head.
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    _place: OwnedSemaphorePermit,
+    router: Router,
+    shutdown: Shutdown,
+) {
+    // Answers are written in few large pieces: waiting for more only adds delay.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(router.layer(Extension(ConnectInfo(peer))));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::REQUEST_HEAD_MAX)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.requested() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // Clients that break off, dawdle or talk nonsense are their own problem.
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a web connection ended");
     }
 }
 
@@ -138,7 +237,7 @@ mod tests {
     use axum::body::Body;
     use http_body_util::BodyExt;
     use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-    use platform::{clock::ManualClock, health::Need};
+    use platform::clock::ManualClock;
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! `meridian serve`: the web side alone. It has probes and a start page so far.
+//! `meridian serve`: the web side alone: the query API, probes and a start page.
 
 use clap::Args;
 use dashboards::Site;
@@ -11,7 +11,7 @@ const EXAMPLES: &str = "\
 Example:
   meridian serve --config meridian.toml --http-port 8080";
 
-/// Run the web side: /healthz, /readyz and a start page (no queries yet)
+/// Run the web side: the query API on the ClickHouse of the configuration, /healthz, /readyz and a start page
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ServeOptions {
@@ -52,6 +52,13 @@ async fn start(
 ) -> Result<[(&'static str, String); 2], Failure> {
     let metrics_url = services::start_metrics(stages, &config.metrics_listen, process).await?;
     let mut site = Site::default();
+    match &config.clickhouse.url {
+        Some(url) => {
+            site.queries = Some(services::queries(config, url.expose()));
+            site.start.add("ClickHouse", &url.to_string());
+        }
+        None => tracing::warn!("queries are not answered: the configuration has no `[clickhouse] url`"),
+    }
     site.start.add("metrics", &metrics_url);
     let web_url = services::start_web(stages, &config.serve_listen, site, process).await?;
     Ok([("web", web_url), ("metrics", metrics_url)])

@@ -153,10 +153,11 @@ async fn start(
         .clone()
         .unwrap_or_else(|| data_dir.checkpoints_url());
     pipeline::start_process(stages, &config, &log, &clickhouse, &checkpoints, process)?;
-    pipeline::start_ingest(stages, config.ingest, log.clone(), hand_over, process);
+    pipeline::start_ingest(stages, config.ingest.clone(), log.clone(), hand_over, process);
 
     let mut site = Site {
         log: Some(log),
+        queries: Some(services::queries(&config, &clickhouse)),
         ..Site::default()
     };
     for (name, address) in &rows {

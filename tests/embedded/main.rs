@@ -19,6 +19,7 @@ mod kills;
 mod life;
 mod meridian;
 mod messages;
+mod queries;
 mod rebuild;
 mod replay;
 mod roles;

@@ -1,0 +1,279 @@
+//! `/devices`, one device, and the nearest ones: last known state.
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::{
+    Api, finite, geojson,
+    parameters::{self, Parameters},
+    problem::{Kind, Problem},
+    reply::{Format, Reply},
+    sql,
+    table::{Column, Table},
+    time_text,
+    view::{BoundingBox, EARTH_RADIUS_M},
+};
+use crate::limits;
+
+const FORMATS: [(&str, Format); 4] = [
+    ("json", Format::Json),
+    ("geojson", Format::GeoJson),
+    ("csv", Format::Csv),
+    ("arrow", Format::Arrow),
+];
+
+/// Degrees of latitude that the bounding look at first may be too small by, for rounding.
+const LATITUDE_SLACK: f64 = 1e-6;
+
+#[derive(Debug, Deserialize, Row)]
+struct DeviceRow {
+    tenant: String,
+    device: String,
+    ts_ms: i64,
+    received_ms: i64,
+    lat: f64,
+    lon: f64,
+    metric_names: Vec<String>,
+    metric_values: Vec<f64>,
+    attribute_names: Vec<String>,
+    attribute_values: Vec<String>,
+}
+
+/// The last known state of a device.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Device {
+    tenant: String,
+    device: String,
+    /// Time of its last event.
+    ts: String,
+    received_at: String,
+    /// Last known position, in degrees; none if it never had one.
+    lat: Option<f64>,
+    lon: Option<f64>,
+    /// Last value of each metric.
+    metrics: BTreeMap<String, Option<f64>>,
+    /// Last text of each attribute.
+    attributes: BTreeMap<String, String>,
+}
+
+/// A page of devices.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Devices {
+    devices: Vec<Device>,
+    /// `cursor` of the next page; none on the last one.
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Row)]
+struct NearRow {
+    tenant: String,
+    device: String,
+    ts_ms: i64,
+    lat: f64,
+    lon: f64,
+    distance_m: f64,
+}
+
+/// A device and how far it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NearDevice {
+    tenant: String,
+    device: String,
+    lat: f64,
+    lon: f64,
+    /// Time of its last event.
+    ts: String,
+    /// Along the great circle, on a sphere of the mean radius of the Earth.
+    distance_m: f64,
+}
+
+/// Devices, the nearest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Nearby {
+    devices: Vec<NearDevice>,
+}
+
+/// Which devices.
+struct Page {
+    tenant: String,
+    device: String,
+    place: Option<BoundingBox>,
+    after: (String, String),
+    limit: u32,
+}
+
+pub(crate) async fn list(api: &Api, query: Option<&str>) -> Result<Reply, Problem> {
+    let mut parameters = Parameters::parse(query)?;
+    let format = parameters.choice("format", &FORMATS)?;
+    let page = Page {
+        tenant: parameters.tenant()?,
+        device: String::new(),
+        place: BoundingBox::read(&mut parameters)?,
+        after: read_cursor(&mut parameters)?,
+        limit: parameters
+            .integer("limit", 1, limits::DEVICES_MAX)?
+            .unwrap_or(limits::DEVICES_DEFAULT),
+    };
+    parameters.finish()?;
+    let mut rows = page.ask(api, page.limit + 1).await?;
+    let has_more = rows.len() > page.limit as usize;
+    rows.truncate(page.limit as usize);
+    let last = rows.last().filter(|_| has_more);
+    let next = last.map(|last| format!("{}/{}", last.tenant, last.device));
+    let body = match format {
+        Format::Json => to_json(&Devices {
+            devices: rows.into_iter().map(DeviceRow::into_device).collect(),
+            next,
+        }),
+        Format::GeoJson => {
+            let features = rows.into_iter().map(|row| {
+                let position = geojson::point(row.lat, row.lon);
+                json!({"type": "Feature", "geometry": position, "properties": row.into_device()})
+            });
+            to_json(&geojson::collection(features.collect(), json!({"next": next})))
+        }
+        Format::Csv | Format::Arrow => return Ok(Reply::changing(table(rows).write(format).expect("a table"), format)),
+    };
+    Ok(Reply::changing(body.into(), format))
+}
+
+/// The cursor is the device where the last page ended. No name has a slash.
+fn read_cursor(parameters: &mut Parameters) -> Result<(String, String), Problem> {
+    let Some(cursor) = parameters.text("cursor") else {
+        return Ok((String::new(), String::new()));
+    };
+    let parts = cursor.split_once('/').and_then(|(tenant, device)| {
+        let tenant = parameters::identifier("cursor", tenant.to_owned()).ok()?;
+        let device = parameters::identifier("cursor", device.to_owned()).ok()?;
+        Some((tenant, device))
+    });
+    parts.ok_or_else(|| Problem::parameter("cursor", "`cursor` is not the `next` of a page"))
+}
+
+fn table(rows: Vec<DeviceRow>) -> Table {
+    let times = rows.iter().map(|row| time_text(row.ts_ms)).collect();
+    let latitudes = rows.iter().map(|row| row.lat).collect();
+    let longitudes = rows.iter().map(|row| row.lon).collect();
+    let (tenants, devices) = rows.into_iter().map(|row| (row.tenant, row.device)).unzip();
+    Table {
+        columns: vec![
+            ("tenant", Column::Texts(tenants)),
+            ("device", Column::Texts(devices)),
+            ("ts", Column::Texts(times)),
+            ("lat", Column::Numbers(latitudes)),
+            ("lon", Column::Numbers(longitudes)),
+        ],
+    }
+}
+
+pub(crate) async fn one(api: &Api, tenant: String, device: String, query: Option<&str>) -> Result<Reply, Problem> {
+    Parameters::parse(query)?.finish()?;
+    let row = find(api, &tenant, &device).await?;
+    Ok(Reply::changing(to_json(&row.into_device()).into(), Format::Json))
+}
+
+/// # Errors
+/// When there is no such device.
+pub(crate) async fn check_exists(api: &Api, tenant: &str, device: &str) -> Result<(), Problem> {
+    find(api, tenant, device).await.map(drop)
+}
+
+async fn find(api: &Api, tenant: &str, device: &str) -> Result<DeviceRow, Problem> {
+    let page = Page {
+        tenant: tenant.to_owned(),
+        device: device.to_owned(),
+        place: None,
+        after: (String::new(), String::new()),
+        limit: 1,
+    };
+    let row = page.ask(api, 1).await?.pop();
+    row.ok_or_else(|| Problem::new(Kind::NotFound, "no such device has reported to this tenant"))
+}
+
+impl Page {
+    async fn ask(&self, api: &Api, limit: u32) -> Result<Vec<DeviceRow>, Problem> {
+        let query = api
+            .store
+            .query(sql::DEVICES)
+            .param("tenant", &self.tenant)
+            .param("device", &self.device)
+            .param("after_tenant", &self.after.0)
+            .param("after_device", &self.after.1)
+            .param("everywhere", u8::from(self.place.is_none()))
+            .param("limit", limit);
+        let query = self.place.unwrap_or(BoundingBox::WORLD).bind(query);
+        api.store.rows(query).await
+    }
+}
+
+impl DeviceRow {
+    fn into_device(self) -> Device {
+        let values = self.metric_values.into_iter().map(finite);
+        Device {
+            tenant: self.tenant,
+            device: self.device,
+            ts: time_text(self.ts_ms),
+            received_at: time_text(self.received_ms),
+            lat: finite(self.lat),
+            lon: finite(self.lon),
+            metrics: self.metric_names.into_iter().zip(values).collect(),
+            attributes: self.attribute_names.into_iter().zip(self.attribute_values).collect(),
+        }
+    }
+}
+
+pub(crate) async fn nearby(api: &Api, query: Option<&str>) -> Result<Reply, Problem> {
+    let mut parameters = Parameters::parse(query)?;
+    let format = parameters.choice("format", &FORMATS[..2])?;
+    let tenant = parameters.tenant()?;
+    let missing = |name| Problem::parameter(name, format!("`{name}` is missing; give degrees"));
+    let lat = parameters.number("lat", -90.0, 90.0)?.ok_or_else(|| missing("lat"))?;
+    let lon = parameters.number("lon", -180.0, 180.0)?.ok_or_else(|| missing("lon"))?;
+    let radius_m = parameters.number("radius_m", 0.0, limits::RADIUS_M_MAX)?;
+    let radius_m = radius_m.unwrap_or(limits::RADIUS_M_MAX);
+    let limit = parameters.integer("limit", 1, limits::DEVICES_MAX)?;
+    parameters.finish()?;
+    let query = api
+        .store
+        .query(sql::NEARBY)
+        .param("tenant", &tenant)
+        .param("lat", lat)
+        .param("lon", lon)
+        .param("earth_radius_m", EARTH_RADIUS_M)
+        .param("radius_m", radius_m)
+        .param("latitudes", (radius_m / EARTH_RADIUS_M).to_degrees() + LATITUDE_SLACK)
+        .param("limit", limit.unwrap_or(limits::NEARBY_DEFAULT));
+    let rows: Vec<NearRow> = api.store.rows(query).await?;
+    let devices: Vec<NearDevice> = rows.into_iter().map(NearRow::into_device).collect();
+    let body = match format {
+        Format::GeoJson => {
+            let features = devices.iter().map(
+                |near| json!({"type": "Feature", "geometry": geojson::point(near.lat, near.lon), "properties": near}),
+            );
+            to_json(&geojson::collection(features.collect(), Value::Null))
+        }
+        _ => to_json(&Nearby { devices }),
+    };
+    Ok(Reply::changing(body.into(), format))
+}
+
+impl NearRow {
+    fn into_device(self) -> NearDevice {
+        NearDevice {
+            tenant: self.tenant,
+            device: self.device,
+            lat: self.lat,
+            lon: self.lon,
+            ts: time_text(self.ts_ms),
+            distance_m: self.distance_m,
+        }
+    }
+}
+
+fn to_json(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(document).expect("text and numbers are always JSON")
+}

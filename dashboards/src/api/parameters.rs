@@ -1,0 +1,169 @@
+//! The parameters of a request: each may be given once, and none that is not known.
+//!
+//! Must never hand on text that is outside its grammar.
+
+use std::collections::BTreeMap;
+
+use schemas::{name, timestamp};
+
+use super::problem::Problem;
+use crate::limits;
+
+/// What a query string says. Those who read take what they know; [`Parameters::finish`] refuses the rest.
+#[derive(Debug)]
+pub(crate) struct Parameters {
+    values: BTreeMap<String, String>,
+}
+
+impl Parameters {
+    /// # Errors
+    /// When it is too long, or names a parameter twice.
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
+        let query = query.unwrap_or_default();
+        if query.len() > limits::QUERY_STRING_BYTES_MAX {
+            let detail = format!(
+                "the query string is longer than {} bytes",
+                limits::QUERY_STRING_BYTES_MAX
+            );
+            return Err(Problem::parameter("query", detail));
+        }
+        let mut values = BTreeMap::new();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if values.insert(name.to_string(), value.into_owned()).is_some() {
+                return Err(Problem::parameter(
+                    &name,
+                    format!("`{name}` is given twice; give it once"),
+                ));
+            }
+        }
+        Ok(Self { values })
+    }
+
+    /// # Errors
+    /// When something is left that nobody knew.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        match self.values.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Problem::parameter(
+                name,
+                format!("`{name}` is no parameter here; see /api/openapi.json"),
+            )),
+        }
+    }
+
+    /// The value as it was given.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        self.values.remove(name)
+    }
+
+    /// The tenant, or an empty text for all of them.
+    pub(crate) fn tenant(&mut self) -> Result<String, Problem> {
+        self.text("tenant")
+            .map_or(Ok(String::new()), |tenant| identifier("tenant", tenant))
+    }
+
+    pub(crate) fn device(&mut self) -> Result<Option<String>, Problem> {
+        self.text("device")
+            .map(|device| identifier("device", device))
+            .transpose()
+    }
+
+    pub(crate) fn metric(&mut self) -> Result<String, Problem> {
+        let metric = self
+            .text("metric")
+            .ok_or_else(|| Problem::parameter("metric", "`metric` is missing; name one of /api/v1/metrics-catalog"))?;
+        match name::is_metric_name(&metric) {
+            true => Ok(metric),
+            false => Err(Problem::parameter(
+                "metric",
+                "`metric` is no name of a metric: letters, digits and `_.:/-`, at most 128, a letter or `_` first",
+            )),
+        }
+    }
+
+    /// A whole number in a range.
+    pub(crate) fn integer(&mut self, name: &str, least: u32, most: u32) -> Result<Option<u32>, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let is_plain = !text.is_empty() && text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| is_plain && (least..=most).contains(number));
+        number
+            .map(Some)
+            .ok_or_else(|| Problem::parameter(name, format!("`{name}` is no whole number from {least} to {most}")))
+    }
+
+    /// A number in a range.
+    pub(crate) fn number(&mut self, name: &str, least: f64, most: f64) -> Result<Option<f64>, Problem> {
+        self.text(name).map(|text| number(name, &text, least, most)).transpose()
+    }
+
+    /// A time as Unix milliseconds or RFC 3339 text.
+    pub(crate) fn time_ms(&mut self, name: &str) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let is_integer = !text.is_empty() && text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let time_ms = match is_integer {
+            true => text.parse().ok(),
+            false => timestamp::from_rfc3339(&text).map(|time| time.ms),
+        };
+        match time_ms {
+            Some(time_ms) if (0..=limits::TIME_MS_MAX).contains(&time_ms) => Ok(Some(time_ms)),
+            Some(_) => Err(Problem::parameter(
+                name,
+                format!("`{name}` is not between the years 1970 and 2106"),
+            )),
+            None => Err(Problem::parameter(
+                name,
+                format!("`{name}` is no time: give Unix milliseconds or RFC 3339 text with its `+` written as %2B"),
+            )),
+        }
+    }
+
+    /// One of a few words; the first where nothing is said.
+    pub(crate) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Result<T, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(choices[0].1);
+        };
+        choices
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, choice)| *choice)
+            .ok_or_else(|| {
+                let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+                Problem::parameter(name, format!("`{name}` is none of {}", words.join(", ")))
+            })
+    }
+}
+
+/// A tenant or a device.
+///
+/// # Errors
+/// When it is outside the grammar.
+pub(crate) fn identifier(name: &str, text: String) -> Result<String, Problem> {
+    match name::is_identifier(&text) {
+        true => Ok(text),
+        false => Err(Problem::parameter(
+            name,
+            format!("`{name}` is no identifier: letters, digits and `._:-`, 1 to 128 of them"),
+        )),
+    }
+}
+
+/// A decimal number in a range, and nothing else that Rust would read as one.
+pub(crate) fn number(name: &str, text: &str, least: f64, most: f64) -> Result<f64, Problem> {
+    let is_plain = text.len() <= 32
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    text.parse()
+        .ok()
+        .filter(|number: &f64| is_plain && (least..=most).contains(number))
+        // A zero has no sign for those who ask.
+        .map(|number| number + 0.0)
+        .ok_or_else(|| Problem::parameter(name, format!("`{name}` is no number from {least} to {most}")))
+}

@@ -1,0 +1,137 @@
+//! What a client is told when it does not get what it asked for: RFC 9457 problem documents with stable types.
+//!
+//! Never says anything about another tenant, nor repeats an error of ClickHouse, which may quote its data.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::limits::RETRY_AFTER_SECONDS;
+
+/// What went wrong. The variants are the stable part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    InvalidParameter,
+    NotFound,
+    MethodNotAllowed,
+    TooLarge,
+    Busy,
+    Unavailable,
+    Internal,
+}
+
+impl Kind {
+    fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::InvalidParameter => (
+                "urn:meridian:problem:invalid-parameter",
+                StatusCode::BAD_REQUEST,
+                "A parameter cannot be used",
+            ),
+            Self::NotFound => (
+                "urn:meridian:problem:not-found",
+                StatusCode::NOT_FOUND,
+                "There is no such thing",
+            ),
+            Self::MethodNotAllowed => (
+                "urn:meridian:problem:method-not-allowed",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This can only be read",
+            ),
+            Self::TooLarge => (
+                "urn:meridian:problem:too-large",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The answer would take too much work",
+            ),
+            Self::Busy => (
+                "urn:meridian:problem:busy",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many queries at once",
+            ),
+            Self::Unavailable => (
+                "urn:meridian:problem:store-unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The store does not answer",
+            ),
+            Self::Internal => (
+                "urn:meridian:problem:internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Something failed here",
+            ),
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) kind: Kind,
+    pub(crate) detail: String,
+    pub(crate) parameter: Option<String>,
+}
+
+/// A problem document as RFC 9457 has it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemDocument {
+    /// Stable name of the kind of problem.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The kind in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong this time, and what to do.
+    detail: String,
+    /// The parameter at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            parameter: None,
+        }
+    }
+
+    /// The parameter cannot be used, and why.
+    pub(crate) fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::InvalidParameter,
+            detail: detail.into(),
+            parameter: Some(name.to_owned()),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (kind, status, title) = self.kind.parts();
+        let document = ProblemDocument {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail: self.detail,
+            parameter: self.parameter,
+        };
+        let body = serde_json::to_vec(&document).expect("text and numbers are always JSON");
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(self.kind, Kind::Busy | Kind::Unavailable) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        response
+    }
+}

@@ -1,0 +1,108 @@
+//! The queries, one file each in `queries/`, as they are sent. Nothing is ever put into their text: values are bound.
+
+/// A query after the definitions that merge sketches and distinct counts.
+macro_rules! merging {
+    ($file:literal) => {
+        concat!(
+            "WITH\n",
+            include_str!("../../../schemas/clickhouse/merge.sql"),
+            include_str!(concat!("../../queries/", $file))
+        )
+    };
+}
+
+pub(crate) const CELLS: &str = merging!("cells.sql");
+pub(crate) const RESOLUTIONS: &str = include_str!("../../queries/resolutions.sql");
+pub(crate) const FRESHNESS: &str = include_str!("../../queries/freshness.sql");
+pub(crate) const SERIES: &str = merging!("series.sql");
+pub(crate) const SERIES_BBOX: &str = merging!("series_bbox.sql");
+pub(crate) const SERIES_DEVICE: &str = include_str!("../../queries/series_device.sql");
+pub(crate) const DEVICES: &str = include_str!("../../queries/devices.sql");
+pub(crate) const NEARBY: &str = include_str!("../../queries/nearby.sql");
+pub(crate) const TRACK: &str = include_str!("../../queries/track.sql");
+pub(crate) const CATALOG: &str = include_str!("../../queries/catalog.sql");
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fs, path::Path};
+
+    /// Tables and views that hold what belongs to tenants.
+    const SOURCES: [&str; 4] = ["rollup_log", "measurement_log", "device_log", "devices"];
+
+    fn folder(name: &str) -> BTreeMap<String, String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let text = |path: &Path| fs::read_to_string(path).unwrap();
+        files
+            .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), text(&path)))
+            .collect()
+    }
+
+    fn code(sql: &str) -> String {
+        let lines = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn every_read_of_a_table_binds_the_tenant() {
+        let queries = folder("queries");
+        assert!(queries.len() >= 9, "{:?}", queries.keys());
+        for (name, sql) in queries {
+            let sql = code(&sql);
+            let mut reads = 0;
+            for (position, _) in sql.match_indices("FROM ") {
+                let rest = &sql[position + 5..];
+                let source: String = rest.chars().take_while(|letter| !letter.is_whitespace()).collect();
+                if source.starts_with('(') {
+                    continue;
+                }
+                assert!(SOURCES.contains(&source.as_str()), "{name} reads `{source}`");
+                let condition = rest.split_once("WHERE ").expect("every read has a condition").1;
+                let alias = if source == "devices" { "devices" } else { "log" };
+                let wanted = format!("({{tenant:String}} = '' OR {alias}.tenant = {{tenant:String}})");
+                assert!(condition.starts_with(&wanted), "{name}: {condition}");
+                reads += 1;
+            }
+            assert!(reads > 0 && !sql.contains(" JOIN "), "{name}");
+        }
+    }
+
+    #[test]
+    fn queries_have_no_other_holes_than_bound_values() {
+        for (name, sql) in folder("queries") {
+            for (position, _) in code(&sql).match_indices('{') {
+                let hole = code(&sql)[position + 1..].split_once('}').unwrap().0.to_owned();
+                let (value, kind) = hole.split_once(':').unwrap_or_else(|| panic!("{name}: {{{hole}}}"));
+                assert!(
+                    value
+                        .bytes()
+                        .all(|letter| letter.is_ascii_lowercase() || letter == b'_'),
+                    "{name}: {hole}"
+                );
+                assert!(
+                    kind.bytes().all(|letter| letter.is_ascii_alphanumeric()),
+                    "{name}: {hole}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_files_are_sent() {
+        for name in folder("queries").keys() {
+            assert!(
+                include_str!("sql.rs").contains(&format!("\"{name}\""))
+                    || include_str!("sql.rs").contains(&format!("queries/{name}\"")),
+                "{name}"
+            );
+        }
+        for (name, source) in folder("src/api") {
+            for part in source.split(".query(").skip(1).filter(|_| name != "sql.rs") {
+                let is_ours = part.starts_with("sql::") || part.starts_with("\"SELECT 1\"");
+                assert!(is_ours, "{name}: .query({}", part.lines().next().unwrap_or_default());
+            }
+            let elsewhere = source.contains("query_raw(") && name != "store.rs" && name != "sql.rs";
+            assert!(!elsewhere, "{name}");
+        }
+    }
+}

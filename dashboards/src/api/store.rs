@@ -1,0 +1,133 @@
+//! ClickHouse as queries see it: bounded in time, rows, memory and number, and its failures as problems.
+//!
+//! Must never put a value into the text of a query: values are bound.
+
+use std::sync::Arc;
+
+use clickhouse::{Client, RowOwned, RowRead, error::Error, query::Query};
+use platform::{health::HealthReporter, shutdown::Shutdown};
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::problem::{Kind, Problem};
+use crate::limits;
+
+/// A store that can be asked.
+#[derive(Debug)]
+pub(crate) struct Store {
+    client: Client,
+    places: Semaphore,
+}
+
+impl Store {
+    /// `client` knows server, user and database.
+    pub(crate) fn new(client: Client) -> Self {
+        let client = client
+            .with_setting("readonly", "2")
+            .with_setting("max_execution_time", limits::QUERY_TIME_MAX.as_secs().to_string())
+            .with_setting("timeout_overflow_mode", "throw")
+            .with_setting("max_rows_to_read", limits::ROWS_READ_MAX.to_string())
+            .with_setting("read_overflow_mode", "throw")
+            .with_setting("max_memory_usage", limits::QUERY_MEMORY_BYTES_MAX.to_string());
+        Self {
+            client,
+            places: Semaphore::new(limits::QUERIES_MAX),
+        }
+    }
+
+    /// A question whose parameters are still to be given.
+    pub(crate) fn query(&self, sql: &str) -> Query {
+        self.client.query_raw(sql)
+    }
+
+    /// All rows of the answer.
+    ///
+    /// # Errors
+    /// When the server is away, too busy, or the question asks too much of it.
+    pub(crate) async fn rows<T: RowOwned + RowRead>(&self, query: Query) -> Result<Vec<T>, Problem> {
+        let Ok(place) = timeout(limits::QUEUE_WAIT_MAX, self.places.acquire()).await else {
+            return Err(Problem::new(
+                Kind::Busy,
+                "too many queries are waiting; come back in a moment",
+            ));
+        };
+        let _place = place.expect("the semaphore is never closed");
+        match timeout(limits::ANSWER_WAIT_MAX, query.fetch_all()).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => Err(problem(&error)),
+            Err(_elapsed) => Err(problem(&Error::TimedOut)),
+        }
+    }
+
+    /// Keeps `health` told whether the server answers, until shutdown.
+    pub(crate) async fn watch(self: Arc<Self>, health: HealthReporter, shutdown: Shutdown) {
+        let (mut has_answered, mut missed) = (false, 0);
+        loop {
+            let probe = self.query("SELECT 1").fetch_one::<u8>();
+            let fault = match timeout(limits::PROBE_INTERVAL, probe).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(format!("ClickHouse: {error}")),
+                Err(_elapsed) => Some("ClickHouse does not answer".to_owned()),
+            };
+            missed = if fault.is_some() { missed + 1 } else { 0 };
+            match fault {
+                None => {
+                    has_answered = true;
+                    health.ready();
+                }
+                Some(fault) if has_answered && missed < limits::PROBES_MISSED_MAX => health.degraded(fault),
+                Some(fault) => health.failed(fault),
+            }
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(limits::PROBE_INTERVAL) => {}
+            }
+        }
+    }
+}
+
+/// What a client is told of a failure; the failure itself goes to the log.
+fn problem(error: &Error) -> Problem {
+    const TOO_MUCH: [u32; 7] = [158, 159, 160, 191, 241, 307, 396];
+    const BUSY: [u32; 2] = [202, 203];
+    const AWAY: [u32; 4] = [209, 210, 242, 394];
+    const NO_SCHEMA: [u32; 3] = [47, 60, 81];
+    match error {
+        Error::Network(_) | Error::TimedOut => {
+            tracing::warn!(%error, "ClickHouse does not answer a query");
+            Problem::new(Kind::Unavailable, "ClickHouse does not answer; try again in a moment")
+        }
+        Error::BadResponse(text) => match server_code(text) {
+            Some(code) if TOO_MUCH.contains(&code) => {
+                tracing::info!(%error, "a query asked too much");
+                let detail = "the query takes too long or reads too much; ask for a shorter time, a longer period, a \
+                              coarser resolution or one tenant";
+                Problem::new(Kind::TooLarge, detail)
+            }
+            Some(code) if BUSY.contains(&code) => Problem::new(Kind::Busy, "ClickHouse is busy; come back in a moment"),
+            Some(code) if NO_SCHEMA.contains(&code) => {
+                tracing::error!(%error, "the schema is not there");
+                Problem::new(
+                    Kind::Unavailable,
+                    "the tables are not there, or too old: run `meridian migrate`",
+                )
+            }
+            Some(code) if !AWAY.contains(&code) => internal(error),
+            _ => {
+                tracing::warn!(%error, "ClickHouse cannot answer a query");
+                Problem::new(Kind::Unavailable, "ClickHouse cannot answer now; try again in a moment")
+            }
+        },
+        other => internal(other),
+    }
+}
+
+fn internal(error: &Error) -> Problem {
+    tracing::error!(%error, "a query failed");
+    Problem::new(Kind::Internal, "the query failed; the log of this server says why")
+}
+
+/// The number in `Code: 241. DB::Exception: ...`.
+fn server_code(text: &str) -> Option<u32> {
+    let rest = text.split_once("Code: ")?.1;
+    rest.split_once('.')?.0.parse().ok()
+}

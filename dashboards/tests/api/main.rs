@@ -1,0 +1,13 @@
+//! The query API against the real engine: what it answers is what is stored, whatever is asked.
+//!
+//! One engine for the whole binary, since a process holds one; every test has a database of its own.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod bad_input;
+mod caching;
+mod devices;
+mod fleet;
+mod oracle;
+mod rig;
+mod trouble;

@@ -1,0 +1,154 @@
+//! The shared engine, a database and a web server for each test, and a client.
+
+use std::{net::SocketAddr, sync::OnceLock};
+
+use axum::body::Body;
+use clickhouse::Client;
+use dashboards::{Queries, Site, StoredLevel, WebServer, serve};
+use embedded::clickhouse::{ClickHouseConfig, ClickHouseServer};
+use http_body_util::BodyExt;
+use hyper::{Request, header::HeaderMap};
+use hyper_util::{client::legacy, rt::TokioExecutor};
+use platform::{
+    clock::SystemClock,
+    health::Health,
+    shutdown::{Shutdown, ShutdownTrigger},
+};
+use schemas::clickhouse::{Engines, MIGRATIONS};
+use serde_json::Value;
+
+/// The runtime and the server live as long as the process: the engine is process-wide.
+static SERVER: OnceLock<SocketAddr> = OnceLock::new();
+
+fn engine() -> SocketAddr {
+    *SERVER.get_or_init(|| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                // In the target folder, as it outlives the process.
+                let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+                let server = ClickHouseServer::start(ClickHouseConfig {
+                    listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+                    data_dir: folder.path().to_owned(),
+                    library: None,
+                    user: None,
+                });
+                let server = server.await.unwrap_or_else(|error| panic!("{error}"));
+                sender.send(server.address()).unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        receiver.recv().expect("the server starts: its own message is above")
+    })
+}
+
+/// The levels that are stored by default.
+pub(crate) fn levels() -> Vec<StoredLevel> {
+    let periods = [60, 3_600, 86_400];
+    let level = |period_seconds, resolution| StoredLevel {
+        period_seconds,
+        resolution,
+        flush_interval_ms: 1_000,
+    };
+    periods
+        .iter()
+        .flat_map(|period| [9, 7, 5].map(|resolution| level(*period, resolution)))
+        .collect()
+}
+
+/// A web server over a database.
+pub(crate) struct Api {
+    pub(crate) store: Client,
+    pub(crate) server: WebServer,
+    trigger: ShutdownTrigger,
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        let text = String::from_utf8_lossy(&self.body);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Api {
+    /// Over an empty, migrated database.
+    pub(crate) async fn start(database: &str) -> Self {
+        let client = Client::default()
+            .with_url(format!("http://{}", engine()))
+            .with_user("default");
+        for migration in MIGRATIONS {
+            for statement in migration.statements(database, &Engines::Plain).unwrap() {
+                client.query_raw(&statement).execute().await.unwrap();
+            }
+        }
+        Self::over(client.with_database(database)).await
+    }
+
+    pub(crate) async fn over(store: Client) -> Self {
+        let site = Site {
+            queries: Some(Queries {
+                client: store.clone(),
+                levels: levels(),
+            }),
+            ..Site::default()
+        };
+        let (trigger, shutdown) = Shutdown::new();
+        let health = Health::new(std::sync::Arc::new(SystemClock::new()));
+        let server = serve("127.0.0.1:0", site, health, shutdown).await.unwrap();
+        Self { store, server, trigger }
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        let done = self.store.query_raw(sql).execute().await;
+        done.unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let client: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build_http();
+        let mut request = Request::get(format!("http://{}{path}", self.server.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Body::empty())
+            .unwrap_or_else(|error| panic!("{error}: {path}"));
+        let response = client.request(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: body.collect().await.unwrap().to_bytes().to_vec(),
+        }
+    }
+
+    /// The document of an answer that must be a good one.
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.trigger.request();
+        self.server.stopped().await;
+    }
+}

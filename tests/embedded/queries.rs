@@ -1,0 +1,62 @@
+//! The query API of a running `meridian up`, and of `meridian serve` on the same store.
+
+use serde_json::{Value, json};
+
+use crate::{
+    device::{Publish, Version, publish},
+    life::get,
+    meridian::{READY_MAX, Up, daemon, embedded_service},
+};
+
+fn ask(url: &str) -> Value {
+    let (status, body) = get(url);
+    assert!(status.contains("200"), "{url}: {status}\n{body}");
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{url}: {error}\n{body}"))
+}
+
+#[tokio::test]
+async fn what_devices_publish_is_answered_by_up_and_by_serve_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, clickhouse) = embedded_service("clickhouse", "engine", folder.path());
+    let config = folder.path().join("meridian.toml");
+    std::fs::write(&config, format!("[clickhouse]\nurl = \"{clickhouse}\"\n")).unwrap();
+    let config = config.to_str().unwrap();
+    let mut up = Up::start(&["--config", config]);
+    let events = (0..10_u64).map(|seq| {
+        let ts = 1_700_000_000_000 + seq * 1_000;
+        let payload = format!(r#"{{"ts":{ts},"seq":{seq},"lat":48.1,"lon":11.6,"v":{seq}}}"#);
+        Publish::new("telemetry/acme/a", payload)
+    });
+    publish(&up.mqtt(), Version::V5, events.collect()).await;
+    up.store().wait_until_complete(10).await;
+
+    let arguments = ["serve", "--config", config, "--http-port", "0", "--metrics-port", "0"];
+    let mut serve = daemon(&arguments).current_dir(folder.path()).start().unwrap();
+    let line = serve.wait_for_line("web  ", READY_MAX).unwrap();
+    let served = &line[line.find("http://").unwrap()..];
+
+    let range = "from=2023-11-14T22:13:00Z&to=1700000100000&period=60";
+    for path in [
+        format!("/api/v1/cells?tenant=acme&metric=v&{range}&res=7&agg=sum&bbox=11,48,12,49"),
+        format!("/api/v1/series?tenant=acme&metric=v&{range}&agg=max"),
+        format!("/api/v1/devices/acme/a/track?{}", &range[..range.len() - 10]),
+        "/api/v1/devices/acme/a".to_owned(),
+        "/api/v1/nearby?lat=48&lon=11".to_owned(),
+        "/api/v1/metrics-catalog".to_owned(),
+    ] {
+        assert_eq!(
+            ask(&format!("{}{path}", up.endpoint("http"))),
+            ask(&format!("{served}{path}")),
+            "{path}"
+        );
+    }
+    let cells = ask(&format!("{served}/api/v1/cells?metric=v&{range}&res=7&agg=sum"));
+    assert_eq!((&cells["values"], &cells["counts"]), (&json!([45.0]), &json!([10])));
+    let device = ask(&format!("{served}/api/v1/devices/acme/a"));
+    assert_eq!((&device["lat"], &device["metrics"]), (&json!(48.1), &json!({"v": 9.0})));
+
+    assert!(get(&format!("{served}/readyz")).0.contains("200"));
+    assert_eq!(serve.interrupt().unwrap().code(), Some(0), "{}", serve.log());
+    up.stop();
+    assert_eq!(engine.interrupt().unwrap().code(), Some(0));
+}
