@@ -142,10 +142,20 @@ pub(crate) async fn start_metrics(
     Ok(url)
 }
 
-/// What the query API reads from the server at `url`.
-pub(crate) fn queries(config: &ValidConfig, url: &str) -> Queries {
+/// What the query API reads from the server at `url`. Nothing where others than this machine could ask: there are no
+/// credentials yet, and everybody would see all tenants.
+pub(crate) fn queries(config: &ValidConfig, url: &str) -> Option<Queries> {
+    let host = &config.serve_listen.host;
+    let is_loopback = |ip: std::net::IpAddr| ip.to_canonical().is_loopback();
+    if host != "localhost" && !host.parse().is_ok_and(is_loopback) {
+        tracing::warn!(
+            listen = %config.serve_listen,
+            "queries are not answered: without credentials, `[serve] listen` has to be a loopback address"
+        );
+        return None;
+    }
     let levels = config.process.parameters.rollup.levels.iter();
-    Queries {
+    Some(Queries {
         client: config.clickhouse.client(url),
         levels: levels
             .map(|level| StoredLevel {
@@ -154,7 +164,7 @@ pub(crate) fn queries(config: &ValidConfig, url: &str) -> Queries {
                 flush_interval_ms: level.flush_interval_ms,
             })
             .collect(),
-    }
+    })
 }
 
 /// Serves the web side; returns its URL.

@@ -54,7 +54,7 @@ async fn start(
     let mut site = Site::default();
     match &config.clickhouse.url {
         Some(url) => {
-            site.queries = Some(services::queries(config, url.expose()));
+            site.queries = services::queries(config, url.expose());
             site.start.add("ClickHouse", &url.to_string());
         }
         None => tracing::warn!("queries are not answered: the configuration has no `[clickhouse] url`"),

@@ -157,7 +157,7 @@ async fn start(
 
     let mut site = Site {
         log: Some(log),
-        queries: Some(services::queries(&config, &clickhouse)),
+        queries: services::queries(&config, &clickhouse),
         ..Site::default()
     };
     for (name, address) in &rows {

@@ -96,17 +96,33 @@ fn period(text: &str) -> Result<u32, String> {
 /// # Errors
 /// When ClickHouse cannot be asked, or nothing is known of the device or the cell.
 pub(crate) async fn run(options: &TraceOptions, common: &CommonOptions) -> Result<(), Failure> {
+    let subject = options.subject()?;
     let config = common.load()?;
     let store = Store::open(&config, options.data_dir.as_deref())?;
     let is_json = options.is_json(common);
-    match (&options.device, options.cell, options.period, options.bucket) {
-        (Some(device), ..) => device::run(options, device, &store, is_json).await,
-        (None, Some(cell), Some(period_seconds), Some(bucket_ms)) => {
-            let bucket = place::Bucket::holding(bucket_ms, period_seconds).map_err(Failure::usage)?;
-            cell::run(options, cell, bucket, &store, is_json).await
+    match subject {
+        Subject::Device(device) => device::run(options, device, &store, is_json).await,
+        Subject::Cell(cell, bucket) => cell::run(options, cell, bucket, &store, is_json).await,
+    }
+}
+
+/// What is followed.
+enum Subject<'options> {
+    Device(&'options str),
+    Cell(u64, place::Bucket),
+}
+
+impl TraceOptions {
+    fn subject(&self) -> Result<Subject<'_>, Failure> {
+        match (&self.device, self.cell, self.period, self.bucket) {
+            (Some(device), ..) => Ok(Subject::Device(device)),
+            (None, Some(cell), Some(period_seconds), Some(bucket_ms)) => {
+                let bucket = place::Bucket::holding(bucket_ms, period_seconds).map_err(Failure::usage)?;
+                Ok(Subject::Cell(cell, bucket))
+            }
+            _ => Err(Failure::usage(
+                "name a `--device`, or a `--cell` with `--period` and `--bucket`",
+            )),
         }
-        _ => Err(Failure::usage(
-            "name a `--device`, or a `--cell` with `--period` and `--bucket`",
-        )),
     }
 }
