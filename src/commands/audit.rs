@@ -7,11 +7,12 @@ mod show;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use platform::units::parse_duration;
 use processors::audit::{self, AuditStore, Report};
 
 use self::roles::Roles;
+use super::access::Format;
 use crate::{
     cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, limits, output,
     process::until_signalled,
@@ -54,12 +55,6 @@ pub(crate) struct AuditOptions {
     /// Only buckets that begin before this time
     #[arg(long, value_name = "TIME", value_parser = seconds, requires = "verify")]
     to: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

@@ -1,5 +1,6 @@
 //! One file for each command. A command reads its options, starts what it needs, and says what came of it.
 
+mod access;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod dlq;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use processors::{
     audit::{self, AuditStore},
     checkpoint::CheckpointStore,
@@ -10,7 +10,10 @@ use processors::{
     sink::ClickHouseSink,
 };
 
-use super::audit::{clickhouse_url, seconds};
+use super::{
+    access::Format,
+    audit::{clickhouse_url, seconds},
+};
 use crate::{
     cli::CommonOptions,
     data_dir::{DATA_DIR_DEFAULT, checkpoints_url},
@@ -67,12 +70,6 @@ struct RebuildArguments {
     /// Data folder of the `meridian up` to work on, where the configuration names no services [default: ./meridian-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Makes rollups again.

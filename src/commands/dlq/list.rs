@@ -7,11 +7,10 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::{
-    Access,
     filter::{CONDITION, Filter},
     letter::{Letter, TABLES},
 };
-use crate::{cli::CommonOptions, failure::Failure, output, store::Store, when};
+use crate::{cli::CommonOptions, commands::access::Access, failure::Failure, output, store::Store, when};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -7,10 +7,7 @@ mod replay;
 mod replayed;
 mod show;
 
-use std::path::PathBuf;
-
-use clap::{Args, Subcommand, ValueEnum};
-use platform::telemetry::LogFormat;
+use clap::{Args, Subcommand};
 
 use crate::{cli::CommonOptions, failure::Failure};
 
@@ -33,33 +30,6 @@ enum DlqCommand {
     Ls(list::ListOptions),
     Show(show::ShowOptions),
     Replay(Box<replay::ReplayOptions>),
-}
-
-/// Where the letters are, and how to tell of them.
-#[derive(Debug, Args)]
-struct Access {
-    /// Data folder of the `meridian up` to look into, where the configuration names no ClickHouse [default: ./meridian-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// For people or for programs; also with `--log-format json`
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<Format>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-impl Access {
-    fn is_json(&self, common: &CommonOptions) -> bool {
-        let format = self.format.unwrap_or(match common.log_format() {
-            LogFormat::Text => Format::Text,
-            LogFormat::Json => Format::Json,
-        });
-        format == Format::Json
-    }
 }
 
 /// Does what the subcommand says.

@@ -15,14 +15,14 @@ use schemas::{Replay, dead_letter::PAYLOAD_CUT_MARK};
 use serde::Deserialize;
 
 use super::{
-    Access,
     filter::{CONDITION, Filter},
     letter::TABLES,
     replayed::{Replayed, remember},
     show::bytes_of_hex,
 };
 use crate::{
-    cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, limits, output, store::Store,
+    cli::CommonOptions, commands::access::Access, config::ValidConfig, endpoints::Endpoints, failure::Failure, limits,
+    output, store::Store,
 };
 
 const EXAMPLES: &str = "\

@@ -6,11 +6,8 @@ use clap::Args;
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::{
-    Access,
-    letter::{COLUMNS, Letter, TABLES},
-};
-use crate::{cli::CommonOptions, failure::Failure, output, store::Store, when};
+use super::letter::{COLUMNS, Letter, TABLES};
+use crate::{cli::CommonOptions, commands::access::Access, failure::Failure, output, store::Store, when};
 
 const EXAMPLES: &str = "\
 Examples:

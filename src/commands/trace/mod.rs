@@ -6,11 +6,10 @@ mod cell;
 mod device;
 mod place;
 
-use std::path::PathBuf;
+use clap::Args;
+use platform::units::parse_duration;
 
-use clap::{Args, ValueEnum};
-use platform::{telemetry::LogFormat, units::parse_duration};
-
+use super::access::Access;
 use crate::{cli::CommonOptions, failure::Failure, store::Store, when};
 
 const EXAMPLES: &str = "\
@@ -54,28 +53,8 @@ pub(crate) struct TraceOptions {
     /// Show at most this many events
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
-    /// Data folder of the `meridian up` to look into, where the configuration names no ClickHouse [default: ./meridian-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// For people or for programs; also with `--log-format json`
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<Format>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-impl TraceOptions {
-    fn is_json(&self, common: &CommonOptions) -> bool {
-        let format = self.format.unwrap_or(match common.log_format() {
-            LogFormat::Text => Format::Text,
-            LogFormat::Json => Format::Json,
-        });
-        format == Format::Json
-    }
+    #[command(flatten)]
+    access: Access,
 }
 
 fn period(text: &str) -> Result<u32, String> {
@@ -98,8 +77,8 @@ fn period(text: &str) -> Result<u32, String> {
 pub(crate) async fn run(options: &TraceOptions, common: &CommonOptions) -> Result<(), Failure> {
     let subject = options.subject()?;
     let config = common.load()?;
-    let store = Store::open(&config, options.data_dir.as_deref())?;
-    let is_json = options.is_json(common);
+    let store = Store::open(&config, options.access.data_dir.as_deref())?;
+    let is_json = options.access.is_json(common);
     match subject {
         Subject::Device(device) => device::run(options, device, &store, is_json).await,
         Subject::Cell(cell, bucket) => cell::run(options, cell, bucket, &store, is_json).await,
