@@ -129,7 +129,8 @@ fn order(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace: 
 fn rollups(fleet: &Fleet, found: &Found<'_>, contents: &Contents, trace: &Trace) {
     let expected = expected(fleet, found);
     let mut actual: BTreeMap<CellKey, Totals> = BTreeMap::new();
-    for ((cell, ..), row) in &contents.rollups {
+    let is_judged = |cell: &CellKey| PERIODS.contains(&cell.2) && RESOLUTIONS.contains(&cell.3);
+    for ((cell, ..), row) in contents.rollups.iter().filter(|((cell, ..), _)| is_judged(cell)) {
         let more = (row.count, row.sum, row.min, row.max);
         add(actual.entry(cell.clone()).or_insert(NOTHING), more);
     }
