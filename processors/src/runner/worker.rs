@@ -177,7 +177,14 @@ impl<S: RowSink> Worker<S> {
                 checkpoint.incarnation,
             ),
         };
-        task.propose_parameters(&parameters, parameters_from);
+        if task.propose_parameters(&parameters, parameters_from) {
+            tracing::info!(
+                partition = %topic_partition,
+                at = task.next_offset(),
+                from = parameters_from,
+                "another configuration than before: it applies from a checkpoint at offset `from` on"
+            );
+        }
         let next_offset = task.next_offset();
         self.slots.insert(
             topic_partition,
