@@ -22,7 +22,7 @@ pub const CHECKPOINT_PHASES: u32 = 8;
 
 /// A checkpoint reaches at least so many records beyond its offset. More would delay a new configuration after a crash,
 /// which applies where the reach ends; less would make a quiet partition that becomes busy wait for more checkpoints.
-pub const REACH_RECORDS_MIN: u64 = 4_096;
+pub const REACH_RECORDS_MIN: u64 = 256;
 
 /// A checkpoint reaches as far as the records of so many intervals like the last one: traffic that grows by less never
 /// waits for it.

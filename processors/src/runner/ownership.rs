@@ -148,8 +148,9 @@ impl Ownership {
     /// The last checkpoints before we let go of partitions. They reach no further than they must, so that the next owner's
     /// parameters may apply at once.
     pub(super) fn farewells(&self) -> BTreeMap<TopicPartition, u64> {
-        let unsaved = self.owned.iter().filter(|(_, owned)| owned.is_unsaved());
-        unsaved
+        let reaches_too_far = |owned: &Owned| owned.reach > owned.last_reach();
+        let due = self.owned.iter();
+        due.filter(|(_, owned)| owned.is_unsaved() || reaches_too_far(owned))
             .map(|(topic_partition, owned)| (topic_partition.clone(), owned.last_reach()))
             .collect()
     }

@@ -104,13 +104,13 @@ fn is_promised(fleet: &Fleet, unpromised: &BTreeSet<usize>, event: &Published) -
 type Ordered = (usize, usize, (u16, u64));
 
 /// A device's events lie in one partition, in the order in which they were published. Those published again, and those
-/// that went with a lost session and may still have come through, are free to be anywhere.
+/// that nobody promised to keep and that may still have come through, are free to be anywhere.
 fn order(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace: &Trace) {
     let mut by_device: BTreeMap<usize, Vec<Ordered>> = BTreeMap::new();
     for (number, rows) in found {
         let event = &fleet.events[*number];
         if let [message] = event.messages[..]
-            && !unpromised.contains(&message)
+            && is_promised(fleet, unpromised, event)
         {
             let published = (fleet.messages[message].turn, *number, rows[0].0);
             by_device.entry(event.device).or_default().push(published);
