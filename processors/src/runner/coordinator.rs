@@ -176,7 +176,10 @@ impl<S: RowSink> Coordinator<S> {
         let Some(owned) = self.ownership.get_mut(batch.topic_partition()) else {
             return Ok(());
         };
-        if next_offset > owned.reach {
+        let is_within_reach = next_offset <= owned.reach;
+        #[cfg(feature = "sabotage")]
+        let is_within_reach = is_within_reach || platform::sabotage::Rule::ReachBoundsRows.is_broken();
+        if !is_within_reach {
             owned.wanted_offset = next_offset;
             self.held = Some(batch);
             return Ok(());

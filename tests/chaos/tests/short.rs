@@ -31,5 +31,5 @@ async fn faults_at_every_hop_lose_nothing_and_count_nothing_twice() {
     assert_eq!(report.fault_count(), 13 + 5 + 1, "{report}");
     assert!(report.rows().stored > 1_000, "there was something to lose: {report}");
     assert!(report.corruptions_noticed.values().all(|noticed| *noticed));
-    assert_eq!(report.corruptions_noticed.len(), 6);
+    assert_eq!(report.corruptions_noticed.len(), 8);
 }
