@@ -5,11 +5,80 @@
 use eventlog::AssignedPartition;
 
 use super::{ProcessError, worker::Beginning};
-use crate::checkpoint::Found;
+use crate::{
+    checkpoint::{CheckpointNumber, Found},
+    recovery::{Books, GoesOn},
+};
 
 /// The incarnation of state that was never rebuilt. A replay from the first record makes the same rows again, so it
 /// stays the same incarnation.
 const FIRST_INCARNATION: u16 = 0;
+
+/// What comes before the decision where a task begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing: a checkpoint, or the log itself, says it all.
+    None,
+    /// Whether the tables say where to go on.
+    AskTables,
+    /// The partition has begun anew and has not come further: what lost state has written beyond may still be there.
+    Mend,
+}
+
+/// Looks at what the store has of an assigned partition.
+pub(super) fn step(assigned: &AssignedPartition, found: &Found) -> Step {
+    let Some(checkpoint) = &found.newest else {
+        // A log from its first record on makes the same rows again.
+        return if assigned.low == 0 { Step::None } else { Step::AskTables };
+    };
+    match found.newest_number.is_some_and(CheckpointNumber::is_beginning) {
+        false => Step::None,
+        // Records that there was something to learn from are gone by now.
+        true if checkpoint.offset < assigned.low => Step::AskTables,
+        true => Step::Mend,
+    }
+}
+
+/// Where a partition goes on whose checkpoints are lost, by the books in the tables; `None` without books.
+pub(super) fn goes_on(
+    assigned: &AssignedPartition,
+    found: &Found,
+    books: Option<Books>,
+) -> Result<Option<(Books, GoesOn)>, ProcessError> {
+    let Some(books) = books else { return Ok(None) };
+    let topic_partition = assigned.topic_partition.clone();
+    let (end, low, high) = (books.end(), assigned.low, assigned.high);
+    if end > high {
+        return Err(ProcessError::LogReplaced {
+            topic_partition,
+            wanted: end,
+            high,
+        });
+    }
+    if end < low {
+        if assigned.committed.is_some_and(|offset| offset > 0) {
+            return Err(ProcessError::RecordsUnaccounted {
+                topic_partition,
+                end,
+                low,
+            });
+        }
+        tracing::error!(
+            partition = %topic_partition,
+            from = end,
+            to = low,
+            "records between what ClickHouse has and what the log has are gone, and the group has no offsets: going on \
+             without them, and `meridian audit` names the hole"
+        );
+    }
+    let last_number = CheckpointNumber(found.next_number.0.saturating_sub(1));
+    let before = books.incarnation.max(last_number.incarnation());
+    let goes_on = GoesOn {
+        counts_from: end.max(low),
+        incarnation: before.checked_add(1).expect("state is not lost 65,535 times"),
+    };
+    Ok(Some((books, goes_on)))
+}
 
 /// Decides how the task of an assigned partition begins.
 pub(super) fn beginning(assigned: &AssignedPartition, found: Found) -> Result<Beginning, ProcessError> {
@@ -60,7 +129,7 @@ mod tests {
     use eventlog::{PartitionId, TopicPartition};
 
     use super::*;
-    use crate::checkpoint::{Checkpoint, CheckpointNumber};
+    use crate::checkpoint::Checkpoint;
 
     fn assigned(committed: Option<u64>, low: u64, high: u64) -> AssignedPartition {
         AssignedPartition {
@@ -81,6 +150,7 @@ mod tests {
             state: Vec::new(),
         });
         Found {
+            newest_number: newest.as_ref().map(|_| CheckpointNumber(1)),
             newest,
             next_number: CheckpointNumber(1),
             damaged_count,

@@ -215,7 +215,8 @@ impl<S: RowSink> Worker<S> {
             if !plan.covers(topic_partition) {
                 continue;
             }
-            let is_checkpoint = plan.checkpoints.contains(topic_partition);
+            // A quiet task has nothing to make durable: its first checkpoint says it all.
+            let is_checkpoint = plan.checkpoints.contains(topic_partition) && !slot.task.is_quiet();
             let due = if is_checkpoint || plan.everything {
                 Due::All
             } else {
