@@ -72,6 +72,10 @@ pub const REBUILD_ROWS: usize = 20_000;
 /// 256 KiB long.
 pub const MEND_BUCKETS: usize = 1_000;
 
+/// Rounds of taking back what lost state has written. The second finds something only if its owner writes meanwhile,
+/// which it cannot go on with: its next checkpoint is refused.
+pub const MEND_ROUNDS_MAX: usize = 10;
+
 /// Accumulators are looked for that are idle every ten seconds of the log clock: until then they stay, twice to be sure.
 pub const SWEEP_MARGIN_MS: i64 = 20_000;
 

@@ -1,8 +1,8 @@
 //! Takes back what lost state has written from an offset on, so that counting anew from there adds up.
 //!
-//! In this order, and again from the start after a crash: snapshots that begin there are withdrawn; those that begin
-//! before and reach beyond are made again from the measurements before it; those that lost state may still be filling
-//! are confirmed as they are. Only rows of earlier incarnations are touched, and every row that is written has the new
+//! In this order, again until there is nothing left to do, and again from the start after a crash: snapshots that begin
+//! there are withdrawn; those that begin before and reach beyond are made again from the measurements before it; those
+//! that lost state may still be filling are confirmed as they are. Only rows of earlier incarnations are touched, and every row that is written has the new
 //! one: whoever still has the lost state writes versions that lose.
 //!
 //! Must never touch what a task of the new incarnation has written.
@@ -13,7 +13,8 @@ use eventlog::TopicPartition;
 
 use super::{GoesOn, RecoveryError, store::Asked};
 use crate::{
-    limits::{MEND_BUCKETS, SWEEP_MARGIN_MS},
+    audit::AuditStore,
+    limits::{MEND_BUCKETS, MEND_ROUNDS_MAX, SWEEP_MARGIN_MS},
     rebuild::{CutBack, cut_back},
     rollup::accumulator::Origin,
     sink::ClickHouseSink,
@@ -46,42 +47,58 @@ pub(super) async fn mend(
         return Ok(mended);
     }
     let store = &asked.store;
-    let sql = include_str!("sql/withdraw.sql");
-    store.execute("it to withdraw snapshots", sql, &values).await?;
-
-    let sql = include_str!("sql/reaching.sql");
-    let reaching: Vec<(u32, u8, u32)> = store.ask("the snapshots to make again", sql, &values).await?;
-    let horizon_seconds = store.bucket_horizon().await?;
-    let mut levels: BTreeMap<(u32, u8), Vec<u32>> = BTreeMap::new();
-    for (period, resolution, bucket) in reaching {
-        if u64::from(bucket) < horizon_seconds {
-            mended.expired_buckets += 1;
-        } else {
-            levels.entry((period, resolution)).or_default().push(bucket);
-        }
-    }
-    for (level, buckets) in levels {
-        for buckets in buckets.chunks(MEND_BUCKETS) {
-            let cut = CutBack {
-                partition: topic_partition.partition.0,
-                counts_from: goes_on.counts_from,
-                incarnation: goes_on.incarnation,
-                level,
-                buckets: buckets.to_vec(),
-            };
-            mended.remade += cut_back(store, sink, cut).await?;
-        }
-    }
-
     let (open_from_ms, touched_from) = still_filling(&asked, goes_on.counts_from, parameters).await?;
     let mut bounds = values.clone();
     bounds.push(("{open_from_seconds}", (open_from_ms / 1_000).max(0).to_string()));
     bounds.push(("{touched_from}", touched_from.to_string()));
-    let sql = include_str!("sql/confirm.sql");
-    store.execute("it to confirm snapshots", sql, &bounds).await?;
+    for round in 0..MEND_ROUNDS_MAX {
+        let sql = include_str!("sql/withdraw.sql");
+        store.execute("it to withdraw snapshots", sql, &values).await?;
+        let (reaching, expired_count) = reaching(store, &values).await?;
+        mended.expired_buckets = expired_count;
+        if reaching.is_empty() && round > 0 {
+            break;
+        }
+        for (level, buckets) in reaching {
+            for buckets in buckets.chunks(MEND_BUCKETS) {
+                let cut = CutBack {
+                    partition: topic_partition.partition.0,
+                    counts_from: goes_on.counts_from,
+                    incarnation: goes_on.incarnation,
+                    level,
+                    buckets: buckets.to_vec(),
+                };
+                mended.remade += cut_back(store, sink, cut).await?;
+            }
+        }
+        let sql = include_str!("sql/confirm.sql");
+        store.execute("it to confirm snapshots", sql, &bounds).await?;
+        // Whoever still has the lost state may have written in between: look again.
+    }
     let sql = include_str!("sql/confirm_books.sql");
     store.execute("it to confirm the books", sql, &values).await?;
     Ok(mended)
+}
+
+/// Buckets by level, with snapshots that reach beyond where counting begins anew; and how many of such buckets are so old
+/// that their measurements may have expired.
+async fn reaching(
+    store: &AuditStore,
+    values: &[(&str, String)],
+) -> Result<(BTreeMap<(u32, u8), Vec<u32>>, u64), RecoveryError> {
+    let sql = include_str!("sql/reaching.sql");
+    let rows: Vec<(u32, u8, u32)> = store.ask("the snapshots to make again", sql, values).await?;
+    let horizon_seconds = store.bucket_horizon().await?;
+    let mut levels: BTreeMap<(u32, u8), Vec<u32>> = BTreeMap::new();
+    let mut expired_count = 0;
+    for (period, resolution, bucket) in rows {
+        if u64::from(bucket) < horizon_seconds {
+            expired_count += 1;
+        } else {
+            levels.entry((period, resolution)).or_default().push(bucket);
+        }
+    }
+    Ok((levels, expired_count))
 }
 
 /// Lost state can still be filling buckets that end at this time or later, and accumulators that were touched at this

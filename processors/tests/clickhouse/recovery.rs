@@ -427,9 +427,11 @@ async fn whoever_still_has_the_lost_state_changes_nothing() {
     until_death(&mut world).await;
     world.lose(|_, end| end).await;
     let running = world.start();
-    world.feed_for(Duration::from_millis(1_500)).await;
-    let of_zombie = world.expected();
-    world.database.insert(of_zombie).await;
+    // Also while it is being taken back.
+    for _ in 0..15 {
+        world.feed_for(Duration::from_millis(100)).await;
+        world.database.insert(world.expected()).await;
+    }
     world.fleet.publish(50);
     world.settle().await;
     world.database.insert(world.expected()).await;
