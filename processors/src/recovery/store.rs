@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use clickhouse::Row;
 use eventlog::TopicPartition;
 use futures::{FutureExt, future::BoxFuture};
-use schemas::record::EVENTS_TOPIC;
+use schemas::{Position, record::EVENTS_TOPIC};
 use serde::Deserialize;
 
 use super::{Books, GoesOn, Mended, Recovery, RecoveryError, mend};
 use crate::{
     audit::{AuditError, AuditStore},
     dedupe::sequence::{Claim, SequenceWindow},
-    device::{Place, clock::ClockQuality},
+    device::clock::ClockQuality,
     sink::ClickHouseSink,
     task::{
         Description, KnownDevice, Parameters, Remains,
@@ -49,7 +49,7 @@ struct DeviceRow {
     last_offset: u64,
     heard_ms: i64,
     is_placed: u8,
-    place: (i32, i32, u64),
+    place: (i32, i32),
     place_ts_ms: i64,
 }
 
@@ -189,9 +189,13 @@ impl<'call> Asked<'call> {
             log_clock_ms: i64::MIN,
             believed_ms: i64::MIN,
             devices: Vec::new(),
+            letters: Vec::new(),
         };
-        let newest = self.clock(counts_from).await?.filter(|_| self.is_of_events());
-        let Some((clock_ms, _)) = newest else {
+        if !self.is_of_events() {
+            remains.letters = self.letters(counts_from, parameters.identities.count_max / 2).await?;
+            return Ok(remains);
+        }
+        let Some((clock_ms, _)) = self.clock(counts_from).await? else {
             return Ok(remains);
         };
         // What events without a count are known by is remembered for so long, and only records tell it.
@@ -223,6 +227,19 @@ impl<'call> Asked<'call> {
         let sql = include_str!("sql/since.sql");
         let rows: Vec<(u64, u64)> = self.store.ask("the offsets of a time", sql, &values).await?;
         Ok(rows.into_iter().find(|row| row.0 > 0).map(|row| row.1))
+    }
+
+    /// Fingerprints of the newest letters below `end`, the oldest first.
+    async fn letters(&self, end: u64, limit: usize) -> Result<Vec<u64>, AuditError> {
+        let values = self.values([
+            ("{end}", end.to_string()),
+            ("{events_topic}", EVENTS_TOPIC.to_owned()),
+            ("{limit}", limit.to_string()),
+        ]);
+        let sql = include_str!("sql/letters.sql");
+        let mut letters: Vec<u64> = self.store.ask("the letters of a partition", sql, &values).await?;
+        letters.reverse();
+        Ok(letters)
     }
 
     async fn devices(&self, end: u64, heard_from_ms: i64) -> Result<Vec<KnownDevice>, AuditError> {
@@ -264,18 +281,13 @@ impl<'call> Asked<'call> {
 
 impl DeviceRow {
     fn known(self) -> KnownDevice {
-        let (latitude_e7, longitude_e7, cell) = self.place;
-        let place = Place {
-            latitude_e7,
-            longitude_e7,
-            cell,
-        };
+        let position = Position::from_e7(self.place.0, self.place.1).filter(|_| self.is_placed == 1);
         KnownDevice {
             key: self.key,
             heard_ms: self.heard_ms,
             last_offset: self.last_offset,
             sequence: SequenceWindow::default(),
-            place: (self.is_placed == 1).then_some((place, self.place_ts_ms)),
+            place: position.map(|position| (position, self.place_ts_ms)),
             described: None,
         }
     }

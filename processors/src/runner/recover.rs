@@ -99,10 +99,7 @@ impl<S: RowSink> Coordinator<S> {
             incarnation: goes_on.incarnation,
             state: task.checkpoint(),
         };
-        let (frame, number) = (
-            checkpoint.encode(),
-            CheckpointNumber::beginning_of(goes_on.incarnation),
-        );
+        let (frame, number) = (checkpoint.encode(), CheckpointNumber::beginning_of(goes_on.incarnation));
         let (store, stop) = (self.store.clone(), self.shutdown.clone());
         let to_write = place.clone();
         let written = retry_store("write checkpoint", stop.clone(), seed_of(&place), move || {

@@ -164,6 +164,70 @@ mod tests {
         }
     }
 
+    fn books(end: u64, incarnation: u16) -> Option<Books> {
+        let mut books = Books {
+            incarnation,
+            ..Books::default()
+        };
+        books.last_chunk.last_offset = end - 1;
+        Some(books)
+    }
+
+    #[test]
+    fn only_without_any_readable_checkpoint_and_without_the_first_records_the_tables_are_asked() {
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found(Some(7), 2)), Step::None);
+        assert_eq!(step(&assigned(Some(9), 0, 10), &found(None, 3)), Step::None);
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found(None, 0)), Step::AskTables);
+        assert_eq!(step(&assigned(None, 5, 10), &found(None, 3)), Step::AskTables);
+    }
+
+    #[test]
+    fn what_lost_state_wrote_is_taken_back_until_the_partition_has_gone_on() {
+        let mut found = found(Some(7), 0);
+        found.newest_number = Some(CheckpointNumber::beginning_of(2));
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found), Step::Mend);
+        assert_eq!(
+            step(&assigned(Some(9), 8, 10), &found),
+            Step::AskTables,
+            "what was to be learned from is gone"
+        );
+        found.newest_number = Some(CheckpointNumber::beginning_of(2).next());
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found), Step::None);
+    }
+
+    #[test]
+    fn it_goes_on_where_the_books_end_however_far_behind_the_group_is() {
+        for committed in [None, Some(1), Some(6), Some(9)] {
+            let (_, next) = goes_on(&assigned(committed, 5, 10), &found(None, 0), books(7, 0))
+                .unwrap()
+                .unwrap();
+            assert_eq!((next.counts_from, next.incarnation), (7, 1));
+        }
+        assert_eq!(goes_on(&assigned(Some(6), 5, 10), &found(None, 0), None).unwrap(), None);
+    }
+
+    #[test]
+    fn a_new_incarnation_is_above_what_is_in_the_tables_and_above_damaged_checkpoints() {
+        let mut damaged = found(None, 1);
+        damaged.next_number = CheckpointNumber::beginning_of(6).next().next();
+        for (incarnation, expected) in [(0, 7), (6, 7), (9, 10)] {
+            let next = goes_on(&assigned(Some(6), 5, 10), &damaged, books(7, incarnation)).unwrap();
+            assert_eq!(next.unwrap().1.incarnation, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_in_neither_is_refused_unless_the_offsets_of_the_group_were_deleted() {
+        let refused = goes_on(&assigned(Some(7), 9, 10), &found(None, 0), books(7, 0)).unwrap_err();
+        assert!(refused.to_string().contains("of the 2 records between"), "{refused}");
+        let (_, next) = goes_on(&assigned(None, 9, 10), &found(None, 0), books(7, 0))
+            .unwrap()
+            .unwrap();
+        assert_eq!(next.counts_from, 9);
+        let replaced = goes_on(&assigned(Some(7), 3, 5), &found(None, 0), books(7, 0)).unwrap_err();
+        assert!(replaced.to_string().contains("restore the log"), "{replaced}");
+    }
+
     #[test]
     fn a_checkpoint_decides_and_not_the_committed_offset() {
         for offset in [5, 7, 10] {

@@ -190,12 +190,12 @@ impl EventsTask {
                 return Ok(());
             }
         }
+        let believed_ms = event.ts_ms.min(record.timestamp_ms);
+        *watermark_ms = (*watermark_ms).max(believed_ms.saturating_sub(self.parameters.allowed_lateness_ms));
         if is_quiet {
             learn(device, &event, record.offset, self.parameters.base_resolution, symbols);
             return Ok(());
         }
-        let believed_ms = event.ts_ms.min(record.timestamp_ms);
-        *watermark_ms = (*watermark_ms).max(believed_ms.saturating_sub(self.parameters.allowed_lateness_ms));
         let place = locate(device, &event, self.parameters.base_resolution);
         device.update(&event, record.offset);
         ledger.event(event.ts_ms);
@@ -414,7 +414,7 @@ fn locate(device: &mut DeviceState, event: &Event<'_>, base_resolution: u8) -> O
     Some(place)
 }
 
-fn index(position: Position, base_resolution: u8) -> Place {
+pub(super) fn index(position: Position, base_resolution: u8) -> Place {
     let resolution = Resolution::try_from(base_resolution).expect("parameters are validated");
     let coordinates = LatLng::new(position.latitude(), position.longitude()).expect("kept positions are finite");
     Place {

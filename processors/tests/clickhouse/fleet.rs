@@ -1,8 +1,6 @@
 //! Devices of all kinds: with and without counts and times, late, started again, repeating themselves, and refused.
 
-use eventlog::{
-    Deliveries, Header, MemoryLog, Message, Producer, ProducerLimits, Token, memory::MemoryProducer,
-};
+use eventlog::{Deliveries, Header, MemoryLog, Message, Producer, ProducerLimits, Token, memory::MemoryProducer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemas::{
@@ -52,7 +50,14 @@ pub(crate) struct Fleet {
 impl Fleet {
     pub(crate) fn new(log: &MemoryLog, seed: u64) -> Self {
         let (producer, reports) = log.producer(ProducerLimits::default());
-        let kinds = [Kind::Usual, Kind::Walker, Kind::Restarting, Kind::Untimed, Kind::Uncounted, Kind::Usual];
+        let kinds = [
+            Kind::Usual,
+            Kind::Walker,
+            Kind::Restarting,
+            Kind::Untimed,
+            Kind::Uncounted,
+            Kind::Usual,
+        ];
         let device = |index: u64| Device {
             kind: kinds[index as usize % kinds.len()],
             seq: index % 2,

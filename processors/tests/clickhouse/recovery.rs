@@ -9,14 +9,15 @@ use std::{
 };
 
 use eventlog::{MemoryLog, PartitionId, RecordBatchBuilder, TopicPartition, TopicSpec};
-use object_store::memory::InMemory;
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use platform::{
     clock::SystemClock,
     health::Health,
     shutdown::{Shutdown, ShutdownTrigger},
 };
 use processors::{
-    audit::{AuditStore, Known, audit, verify},
+    audit::{AuditStore, CellDifference, Hole, HoleKind, Known, audit, verify},
     checkpoint::CheckpointStore,
     config::{ProcessSettings, Workers},
     pipeline,
@@ -31,7 +32,6 @@ use schemas::{
 
 use crate::{fleet::Fleet, rig::Database};
 
-const GROUP: &str = "meridian";
 const PARTITIONS: u16 = 2;
 const SETTLED_MAX: Duration = Duration::from_secs(60);
 
@@ -53,6 +53,7 @@ struct World {
     objects: Arc<InMemory>,
     settings: ProcessSettings,
     history: BTreeMap<TopicPartition, Vec<Kept>>,
+    group: &'static str,
 }
 
 struct Kept {
@@ -107,12 +108,13 @@ impl World {
             objects: Arc::default(),
             settings,
             history: BTreeMap::new(),
+            group: "meridian",
         }
     }
 
     fn start(&self) -> Running {
         let (trigger, shutdown) = Shutdown::new();
-        let consumer = Box::new(self.log.consumer(pipeline::subscription(GROUP)));
+        let consumer = Box::new(self.log.consumer(pipeline::subscription(self.group)));
         let client = self.database.client.clone();
         let sink = ClickHouseSink::new(SinkSettings::new(client, &self.database.name));
         let store = CheckpointStore::new(self.objects.clone(), "checkpoints");
@@ -140,15 +142,17 @@ impl World {
             let kept = self.history.entry(place.clone()).or_default();
             let from = kept.last().map_or(0, |last| last.offset + 1);
             let records = self.log.records(&place).unwrap();
-            kept.extend(records.iter().filter(|record| record.offset >= from).map(|record| Kept {
-                offset: record.offset,
-                timestamp_ms: record.timestamp_ms,
-                key: record.key.to_vec(),
-                value: record.value.to_vec(),
-                headers: record
-                    .headers()
-                    .map(|(name, value)| (name.to_owned(), value.to_vec()))
-                    .collect(),
+            kept.extend(records.iter().filter(|record| record.offset >= from).map(|record| {
+                Kept {
+                    offset: record.offset,
+                    timestamp_ms: record.timestamp_ms,
+                    key: record.key.to_vec(),
+                    value: record.value.to_vec(),
+                    headers: record
+                        .headers()
+                        .map(|(name, value)| (name.to_owned(), value.to_vec()))
+                        .collect(),
+                }
             }));
         }
     }
@@ -166,7 +170,8 @@ impl World {
     async fn books_end(&self, place: &TopicPartition) -> u64 {
         let (topic, partition) = (&place.topic, place.partition.0);
         let of = format!("FROM ledger WHERE topic = '{topic}' AND partition = {partition}");
-        self.number(&format!("SELECT if(count() = 0, 0, max(last_offset) + 1) {of}")).await
+        self.number(&format!("SELECT if(count() = 0, 0, max(last_offset) + 1) {of}"))
+            .await
     }
 
     /// Everything is in the tables and in the books.
@@ -200,6 +205,15 @@ impl World {
         }
     }
 
+    /// All checkpoints are damaged.
+    async fn damage(&self) {
+        let all: Vec<_> = self.objects.list(None).try_collect().await.unwrap();
+        assert!(!all.is_empty());
+        for object in all {
+            self.objects.put(&object.location, "torn".into()).await.unwrap();
+        }
+    }
+
     /// Rows that the dead owner wrote beyond the books.
     async fn assert_there_is_something_to_take_back(&self) {
         let (mut measurements, mut reaching, mut begun) = (0, 0, 0);
@@ -207,9 +221,15 @@ impl World {
             let (end, partition) = (self.books_end(place).await, place.partition.0);
             let count = |what: &str| format!("SELECT count() FROM {what} AND partition = {partition}");
             let snapshots = format!("rollup_log FINAL WHERE bitAnd(version, 281474976710655) >= {end}");
-            measurements += self.number(&count(&format!("measurement_log FINAL WHERE offset >= {end}"))).await;
-            reaching += self.number(&count(&format!("{snapshots} AND generation < {end}"))).await;
-            begun += self.number(&count(&format!("{snapshots} AND generation >= {end}"))).await;
+            measurements += self
+                .number(&count(&format!("measurement_log FINAL WHERE offset >= {end}")))
+                .await;
+            reaching += self
+                .number(&count(&format!("{snapshots} AND generation < {end}")))
+                .await;
+            begun += self
+                .number(&count(&format!("{snapshots} AND generation >= {end}")))
+                .await;
         }
         assert!(
             measurements > 0 && reaching > 0 && begun > 0,
@@ -224,7 +244,10 @@ impl World {
             let mut task = Task::new(place.clone(), 0, 0, &self.settings.parameters);
             let mut builder = RecordBatchBuilder::new(place.clone());
             for kept in history {
-                let headers = kept.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+                let headers = kept
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_slice()));
                 builder.push(kept.offset, kept.timestamp_ms, &kept.key, &kept.value, headers);
             }
             task.apply(&builder.finish());
@@ -254,6 +277,13 @@ impl World {
         let letters = self.number("SELECT count() FROM dead_letters").await;
         assert_eq!(letters, expected.dead_letters.offset.len() as u64);
 
+        let (holes, differences) = self.audited().await;
+        assert!(holes.is_empty(), "{holes:#?}");
+        assert!(differences.is_empty(), "{differences:#?}");
+    }
+
+    /// What does not add up, and cells that differ from a recount.
+    async fn audited(&self) -> (Vec<Hole>, Vec<CellDifference>) {
         let store = AuditStore::new(self.database.client.clone(), &self.database.name);
         let ends = places().into_iter();
         let ends = ends.map(|place| ((place.topic.to_string(), place.partition.0), self.high(&place)));
@@ -263,9 +293,8 @@ impl World {
             ..Known::default()
         };
         let report = audit(&store, async || known).await.unwrap();
-        assert!(report.holes.is_empty(), "{:#?}", report.holes);
         let verified = verify(&store, 0, u64::from(u32::MAX)).await.unwrap();
-        assert!(verified.differences.is_empty(), "{:#?}", verified.differences);
+        (report.holes, verified.differences)
     }
 }
 
@@ -310,7 +339,11 @@ fn cell_lines(rows: &Rows) -> BTreeSet<String> {
     for index in 0..rows.count.len() {
         let key = format!(
             "{}\t{}\t{}\t{}\t{}",
-            metrics[index], rows.period_seconds[index], rows.resolution[index], rows.bucket_seconds[index], rows.cell[index]
+            metrics[index],
+            rows.period_seconds[index],
+            rows.resolution[index],
+            rows.bucket_seconds[index],
+            rows.cell[index]
         );
         let cell = cells.entry(key).or_insert((0, 0.0, f64::INFINITY, f64::NEG_INFINITY));
         *cell = (
@@ -410,7 +443,7 @@ async fn killed_in_the_middle_of_it_again_and_again_it_is_done_again() {
         running.kill().await;
         // And lost again: what was begun anew is lost as well.
         if round % 4 == 3 {
-                    world.lose(|_, end| end).await;
+            world.lose(|_, end| end).await;
         }
     }
     let running = world.start();
@@ -440,13 +473,53 @@ async fn whoever_still_has_the_lost_state_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoints_that_are_all_damaged_are_lost_ones_also_those_of_a_new_incarnation() {
+    let mut world = World::new("recovery_damaged", 6, restless).await;
+    until_death(&mut world).await;
+    let objects = world.objects.clone();
+    world.lose(|_, end| end).await;
+    world.objects = objects;
+    for _ in 0..3 {
+        world.damage().await;
+        let running = world.start();
+        world.feed_for(Duration::from_millis(700)).await;
+        running.kill().await;
+    }
+    let running = world.start();
+    world.settle().await;
+    running.stop().await;
+    world.assert_exact().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_deletes_the_offsets_of_the_group_goes_on_with_a_hole_that_the_audit_names() {
+    let mut world = World::new("recovery_hole", 7, |_| {}).await;
+    let running = world.start();
+    world.feed_for(Duration::from_millis(500)).await;
+    world.settle().await;
+    running.stop().await;
+    world.fleet.publish(300);
+    world.lose(|_, end| end + 3).await;
+    world.group = "another";
+    let running = world.start();
+    world.feed_for(Duration::from_millis(500)).await;
+    world.settle().await;
+    running.stop().await;
+    let (holes, differences) = world.audited().await;
+    let missing: Vec<u64> = holes.iter().map(|hole| hole.expected - hole.found).collect();
+    assert!(holes.iter().all(|hole| hole.kind == HoleKind::Records), "{holes:#?}");
+    assert_eq!(missing, vec![3; places().len()], "{holes:#?}");
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_that_are_neither_in_the_log_nor_in_the_tables_are_refused_with_words() {
     let mut world = World::new("recovery_refused", 5, |_| {}).await;
     let running = world.start();
     world.feed_for(Duration::from_millis(500)).await;
     world.settle().await;
     running.stop().await;
-    world.fleet.publish(100);
+    world.fleet.publish(300);
     world.lose(|_, end| end + 3).await;
     let refused = world.start().task.await.unwrap().unwrap_err().to_string();
     assert!(

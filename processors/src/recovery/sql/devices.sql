@@ -4,7 +4,7 @@ SELECT
     toUInt64(max(offset)) AS last_offset,
     toInt64(max(toUnixTimestamp64Milli(ts) + received_lag_ms)) AS heard_ms,
     toUInt8(max(latitude_e7 != -2147483648)) AS is_placed,
-    argMaxIf((latitude_e7, longitude_e7, cell), (ts, offset), latitude_e7 != -2147483648) AS place,
+    argMaxIf((latitude_e7, longitude_e7), (ts, offset), latitude_e7 != -2147483648) AS place,
     toInt64(toUnixTimestamp64Milli(maxIf(ts, latitude_e7 != -2147483648))) AS place_ts_ms
 FROM {database}.measurement_log
 WHERE partition = {partition} AND offset < {end}
