@@ -61,11 +61,9 @@ async fn up_goes_on_without_its_checkpoints_and_without_what_it_has_read() {
     std::thread::scope(|scope| scope.spawn(|| cut_off_log(folder)).join().unwrap());
     for round in 0..3 {
         up.restart();
-        assert!(
-            up.daemon.log().contains("going on where the tables end"),
-            "{}",
-            up.daemon.log()
-        );
+        up.daemon
+            .wait_for_line("going on where the tables end", READY_MAX)
+            .unwrap();
         // While it is on its way, and right after.
         tokio::time::sleep(Duration::from_millis(300 * round)).await;
         if round < 2 {
