@@ -125,8 +125,8 @@ impl Fleet {
             1 => self.random.random_range(0..7_200_000),
             _ => 0,
         };
-        let longitude = 13.0 + self.random.random_range(0..8) as f64 / 4.0;
-        let latitude = self.random.random_range(-4..4) as f64 / 4.0;
+        let longitude = 13.0 + f64::from(self.random.random_range(0..8)) / 4.0;
+        let latitude = f64::from(self.random.random_range(-4..4)) / 4.0;
         let device = &mut self.devices[index];
         device.seq += 1;
         if device.kind == Kind::Restarting && device.seq == 70 {

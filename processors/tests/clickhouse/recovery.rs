@@ -336,14 +336,10 @@ fn cell_lines(rows: &Rows) -> BTreeSet<String> {
     let rows = &rows.rollups;
     let metrics = texts(&rows.metric);
     let mut cells: BTreeMap<String, (u64, f64, f64, f64)> = BTreeMap::new();
-    for index in 0..rows.count.len() {
+    for (index, metric) in metrics.iter().enumerate() {
         let key = format!(
             "{}\t{}\t{}\t{}\t{}",
-            metrics[index],
-            rows.period_seconds[index],
-            rows.resolution[index],
-            rows.bucket_seconds[index],
-            rows.cell[index]
+            metric, rows.period_seconds[index], rows.resolution[index], rows.bucket_seconds[index], rows.cell[index]
         );
         let cell = cells.entry(key).or_insert((0, 0.0, f64::INFINITY, f64::NEG_INFINITY));
         *cell = (
