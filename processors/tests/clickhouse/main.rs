@@ -14,3 +14,4 @@ mod recovery;
 mod rig;
 mod rollups;
 mod views;
+mod world;
