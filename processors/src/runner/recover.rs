@@ -20,6 +20,23 @@ use crate::{
     task::Task,
 };
 
+/// Whether records are gone that a task which does not count yet was to learn from.
+fn is_quiet_and_cut_off(partition: &AssignedPartition, found: &Found) -> Result<bool, ProcessError> {
+    match &found.newest {
+        Some(checkpoint) if checkpoint.offset < partition.low => {
+            Ok(task_of(&partition.topic_partition, checkpoint)?.is_quiet())
+        }
+        Some(_) | None => Ok(false),
+    }
+}
+
+fn task_of(place: &TopicPartition, checkpoint: &Checkpoint) -> Result<Task, ProcessError> {
+    Task::restore(place.clone(), &checkpoint.state).map_err(|source| ProcessError::Restore {
+        topic_partition: place.clone(),
+        source,
+    })
+}
+
 impl<S: RowSink> Coordinator<S> {
     /// The same, or with a checkpoint made from the tables where all are lost. `None` when the partition is not ours
     /// any more, or when shutdown is requested meanwhile.
@@ -34,7 +51,8 @@ impl<S: RowSink> Coordinator<S> {
         };
         let (mut partition, mut found) = (partition, found);
         loop {
-            match restore::step(&partition, &found) {
+            let is_cut_off = is_quiet_and_cut_off(&partition, &found)?;
+            match restore::step(&partition, &found, is_cut_off) {
                 Step::None => return Ok(Some((partition, found))),
                 Step::Mend => {
                     let is_mended = self.mend(recovery, &partition.topic_partition, &found).await?;
@@ -96,6 +114,8 @@ impl<S: RowSink> Coordinator<S> {
         );
         let checkpoint = Checkpoint {
             offset: task.next_offset(),
+            // The first rows come after the checkpoint that follows.
+            reach: None,
             incarnation: goes_on.incarnation,
             state: task.checkpoint(),
         };
@@ -134,10 +154,7 @@ impl<S: RowSink> Coordinator<S> {
         let Some(checkpoint) = &found.newest else {
             return Ok(true);
         };
-        let task = Task::restore(place.clone(), &checkpoint.state).map_err(|source| ProcessError::Restore {
-            topic_partition: place.clone(),
-            source,
-        })?;
+        let task = task_of(place, checkpoint)?;
         let goes_on = GoesOn {
             counts_from: task.counts_from(),
             incarnation: checkpoint.incarnation,

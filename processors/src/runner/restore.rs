@@ -25,16 +25,18 @@ pub(super) enum Step {
     Mend,
 }
 
-/// Looks at what the store has of an assigned partition.
-pub(super) fn step(assigned: &AssignedPartition, found: &Found) -> Step {
-    let Some(checkpoint) = &found.newest else {
+/// Looks at what the store has of an assigned partition. `is_cut_off`: records are gone that the task of the newest
+/// checkpoint, which does not count yet, was to learn from.
+pub(super) fn step(assigned: &AssignedPartition, found: &Found, is_cut_off: bool) -> Step {
+    if found.newest.is_none() {
         // A log from its first record on makes the same rows again.
         return if assigned.low == 0 { Step::None } else { Step::AskTables };
-    };
+    }
+    if is_cut_off {
+        return Step::AskTables;
+    }
     match found.newest_number.is_some_and(CheckpointNumber::is_beginning) {
         false => Step::None,
-        // Records that there was something to learn from are gone by now.
-        true if checkpoint.offset < assigned.low => Step::AskTables,
         true => Step::Mend,
     }
 }
@@ -146,6 +148,7 @@ mod tests {
     fn found(offset: Option<u64>, damaged_count: usize) -> Found {
         let newest = offset.map(|offset| Checkpoint {
             offset,
+            reach: None,
             incarnation: 0,
             state: Vec::new(),
         });
@@ -175,24 +178,24 @@ mod tests {
 
     #[test]
     fn only_without_any_readable_checkpoint_and_without_the_first_records_the_tables_are_asked() {
-        assert_eq!(step(&assigned(Some(9), 5, 10), &found(Some(7), 2)), Step::None);
-        assert_eq!(step(&assigned(Some(9), 0, 10), &found(None, 3)), Step::None);
-        assert_eq!(step(&assigned(Some(9), 5, 10), &found(None, 0)), Step::AskTables);
-        assert_eq!(step(&assigned(None, 5, 10), &found(None, 3)), Step::AskTables);
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found(Some(7), 2), false), Step::None);
+        assert_eq!(step(&assigned(Some(9), 0, 10), &found(None, 3), false), Step::None);
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found(None, 0), false), Step::AskTables);
+        assert_eq!(step(&assigned(None, 5, 10), &found(None, 3), false), Step::AskTables);
     }
 
     #[test]
     fn what_lost_state_wrote_is_taken_back_until_the_partition_has_gone_on() {
         let mut found = found(Some(7), 0);
         found.newest_number = Some(CheckpointNumber::beginning_of(2));
-        assert_eq!(step(&assigned(Some(9), 5, 10), &found), Step::Mend);
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found, false), Step::Mend);
         assert_eq!(
-            step(&assigned(Some(9), 8, 10), &found),
+            step(&assigned(Some(9), 8, 10), &found, true),
             Step::AskTables,
             "what was to be learned from is gone"
         );
         found.newest_number = Some(CheckpointNumber::beginning_of(2).next());
-        assert_eq!(step(&assigned(Some(9), 5, 10), &found), Step::None);
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found, false), Step::None);
     }
 
     #[test]
