@@ -21,6 +21,7 @@ mod meridian;
 mod messages;
 mod queries;
 mod rebuild;
+mod recovery;
 mod replay;
 mod roles;
 mod store;
