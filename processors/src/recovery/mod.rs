@@ -1,5 +1,4 @@
-//! A partition whose checkpoints are lost, while its log no longer begins at its first record: what the tables hold says
-//! where to go on, and as what.
+//! A partition whose checkpoints are lost: what the tables hold says where to go on, and as what.
 //!
 //! The books of a partition are written after all that they count. So whatever lies below their end is in the tables,
 //! and the task begins there with a state made from the tables: the counts and places of devices, and the books

@@ -103,7 +103,7 @@ impl<S: RowSink> Coordinator<S> {
             learns_from = remains.learns_from,
             devices = remains.devices.len(),
             incarnation = goes_on.incarnation,
-            "checkpoints are lost and the log was cut off: going on where the tables end, with a state made from them"
+            "checkpoints are lost: going on where the tables end, with a state made from them"
         );
         let mut task = Task::from_remains(
             place.clone(),

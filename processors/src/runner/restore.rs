@@ -10,8 +10,7 @@ use crate::{
     recovery::{Books, GoesOn},
 };
 
-/// The incarnation of state that was never rebuilt. A replay from the first record makes the same rows again, so it
-/// stays the same incarnation.
+/// The incarnation of state that was never rebuilt.
 const FIRST_INCARNATION: u16 = 0;
 
 /// What comes before the decision where a task begins.
@@ -29,8 +28,10 @@ pub(super) enum Step {
 /// checkpoint, which does not count yet, was to learn from.
 pub(super) fn step(assigned: &AssignedPartition, found: &Found, is_cut_off: bool) -> Step {
     if found.newest.is_none() {
-        // A log from its first record on makes the same rows again.
-        return if assigned.low == 0 { Step::None } else { Step::AskTables };
+        // Also where the log still has its first record: a state that is derived anew is the lost one only if nothing was
+        // configured otherwise since.
+        let is_new = has_no_trace(assigned, found) && assigned.low == 0;
+        return if is_new { Step::None } else { Step::AskTables };
     }
     if is_cut_off {
         return Step::AskTables;
@@ -39,6 +40,11 @@ pub(super) fn step(assigned: &AssignedPartition, found: &Found, is_cut_off: bool
         false => Step::None,
         true => Step::Mend,
     }
+}
+
+/// Nobody has written a checkpoint, nor told the group of one.
+fn has_no_trace(assigned: &AssignedPartition, found: &Found) -> bool {
+    assigned.committed.is_none_or(|offset| offset == 0) && found.damaged_count == 0
 }
 
 /// Where a partition goes on whose checkpoints are lost, by the books in the tables; `None` without books.
@@ -86,6 +92,7 @@ pub(super) fn goes_on(
 pub(super) fn beginning(assigned: &AssignedPartition, found: Found) -> Result<Beginning, ProcessError> {
     let topic_partition = &assigned.topic_partition;
     let (low, high) = (assigned.low, assigned.high);
+    let is_new = has_no_trace(assigned, &found);
     if let Some(checkpoint) = found.newest {
         if checkpoint.offset < low {
             return Err(ProcessError::RecordsGone {
@@ -103,21 +110,19 @@ pub(super) fn beginning(assigned: &AssignedPartition, found: Found) -> Result<Be
         }
         return Ok(Beginning::Restored(checkpoint));
     }
-    let committed = assigned.committed.filter(|offset| *offset > 0);
-    let is_new = committed.is_none() && found.damaged_count == 0;
     if !is_new && low > 0 {
         return Err(ProcessError::CheckpointsLost {
             topic_partition: topic_partition.clone(),
-            committed: committed.unwrap_or(0),
+            committed: assigned.committed.unwrap_or(0),
             low,
         });
     }
     if !is_new {
         tracing::warn!(
             partition = %topic_partition,
-            committed,
+            committed = assigned.committed,
             damaged_count = found.damaged_count,
-            "checkpoints are lost: the whole partition is processed again, which makes the same rows again"
+            "checkpoints are lost, and ClickHouse has no ledger of the partition: all of it is processed again"
         );
     }
     Ok(Beginning::Fresh {
@@ -177,9 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn only_without_any_readable_checkpoint_and_without_the_first_records_the_tables_are_asked() {
+    fn only_without_any_readable_checkpoint_where_there_was_one_the_tables_are_asked() {
         assert_eq!(step(&assigned(Some(9), 5, 10), &found(Some(7), 2), false), Step::None);
-        assert_eq!(step(&assigned(Some(9), 0, 10), &found(None, 3), false), Step::None);
+        assert_eq!(step(&assigned(None, 0, 10), &found(None, 0), false), Step::None);
+        assert_eq!(step(&assigned(Some(0), 0, 10), &found(None, 0), false), Step::None);
+        assert_eq!(step(&assigned(Some(9), 0, 10), &found(None, 0), false), Step::AskTables);
+        assert_eq!(step(&assigned(None, 0, 10), &found(None, 3), false), Step::AskTables);
         assert_eq!(step(&assigned(Some(9), 5, 10), &found(None, 0), false), Step::AskTables);
         assert_eq!(step(&assigned(None, 5, 10), &found(None, 3), false), Step::AskTables);
     }
@@ -247,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_checkpoints_are_made_again_while_the_log_is_whole() {
+    fn without_a_ledger_lost_checkpoints_are_made_again_while_the_log_is_whole() {
         assert_eq!(beginning(&assigned(Some(8), 0, 10), found(None, 0)).unwrap(), fresh(0));
         assert_eq!(beginning(&assigned(None, 0, 10), found(None, 2)).unwrap(), fresh(0));
     }
