@@ -90,5 +90,8 @@ pub const PROBES_MISSED_MAX: u32 = 3;
 /// shows after this at the latest.
 pub const SETTLED_AGE_SECONDS: u32 = 60;
 
+/// How long caches keep a file whose name changes with what is in it: a year, which is for ever.
+pub const ASSET_AGE_SECONDS: u32 = 31_536_000;
+
 const _: () = assert!(QUERY_TIME_MAX.as_secs() < ANSWER_WAIT_MAX.as_secs());
 const _: () = assert!(HEXAGONS_WANTED < HEXAGONS_MAX as f64);

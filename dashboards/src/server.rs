@@ -6,10 +6,10 @@ use axum::{
     Extension, Router,
     extract::{ConnectInfo, State},
     http::{
-        StatusCode,
+        HeaderMap, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE},
     },
-    response::{Html, IntoResponse},
+    response::{Html, IntoResponse, Response},
     routing::get,
 };
 use clickhouse::Client;
@@ -32,7 +32,8 @@ use tokio::{
 use crate::{
     StartPage,
     api::{self, Api},
-    limits,
+    assets, limits,
+    page::Map,
     tap::{self, Tappable},
 };
 
@@ -100,6 +101,7 @@ pub struct StoredLevel {
 pub(crate) struct Pages {
     start: StartPage,
     health: Health,
+    map: Map,
     pub(crate) tap: Option<Tappable>,
 }
 
@@ -121,14 +123,27 @@ pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown)
         let component = health.component(QUERIES_COMPONENT, Need::Required);
         tokio::spawn(api.store().watch(component, shutdown.clone()));
     }
-    let router = router(Pages { start, health, tap }, api);
+    let map = match (&api, assets::are_built()) {
+        (Some(_), true) => Map::Here,
+        (Some(_), false) => Map::NotBuilt,
+        (None, _) => Map::NoQueries,
+    };
+    let pages = Pages {
+        start,
+        health,
+        map,
+        tap,
+    };
+    let router = router(pages, api);
     let task = tokio::spawn(run(listener, router, shutdown));
     Ok(WebServer { address, task })
 }
 
 fn router(pages: Pages, api: Option<Arc<Api>>) -> Router {
     let pages = Router::new()
-        .route("/", get(start_page))
+        .route("/", get(dashboard))
+        .route("/status", get(start_page))
+        .route(assets::PATH, get(assets::answer))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route(tap::PATH, get(tap::answer))
@@ -207,8 +222,16 @@ async fn serve_connection(
     }
 }
 
+/// The map, where there is something to show on it; else what runs, and how to get the map.
+async fn dashboard(pages: State<Arc<Pages>>, request: HeaderMap) -> Response {
+    match (pages.map, assets::index(&request)) {
+        (Map::Here, Some(map)) => map,
+        _ => start_page(pages).await.into_response(),
+    }
+}
+
 async fn start_page(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
-    let html = pages.start.render(&pages.health.report());
+    let html = pages.start.render(&pages.health.report(), pages.map);
     ([(CACHE_CONTROL, "no-store")], Html(html))
 }
 
