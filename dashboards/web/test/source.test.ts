@@ -88,6 +88,7 @@ beforeEach(async () => {
       snapshot: (of) =>
         heard.push(`snapshot ${of.cells.map((cell, index) => `${cell}=${of.values[index]}`).join(' ')}`),
       delta: (of) => heard.push(`delta ${of.cells.map((cell, index) => `${cell}=${of.values[index]}`).join(' ')}`),
+      gap: () => heard.push('gap'),
       fresh: (freshness) => heard.push(`fresh ${freshness}`),
       status: (status) => statuses.push(status),
       tooFine: () => heard.push('too fine'),
@@ -132,16 +133,30 @@ test('a stream that breaks off is resumed where it was', async () => {
   expect(statuses.some((status) => status.mode === 'failing' && status.retryAtMs !== undefined)).toBe(true);
 });
 
-test('after a gap everything is asked for anew', async () => {
+test('a gap is told, and the snapshot that follows it replaces everything', async () => {
   live = (_, response) => {
     stream(response);
-    event(response, 'snapshot', String(resumed.length), cells({ a: resumed.length }));
-    if (resumed.length === 1) event(response, 'gap', '9', {});
+    event(response, 'snapshot', '1', cells({ a: 1 }));
+    event(response, 'gap', '2', {});
+    event(response, 'snapshot', '3', cells({ a: 2 }));
   };
   source.watch(LIVE);
-  await until(() => heard.length === 2);
+  await until(() => heard.length === 3);
+  expect(heard).toEqual(['snapshot a=1', 'gap', 'snapshot a=2']);
+  expect(resumed).toEqual([undefined]);
+});
+
+test('a stream that ends in a gap is not resumed but begun anew', async () => {
+  live = (_, response) => {
+    stream(response);
+    if (resumed.length === 1) event(response, 'snapshot', '1', cells({ a: 1 }));
+    if (resumed.length === 1) event(response, 'gap', '2', {});
+    if (resumed.length === 1) response.end();
+    else event(response, 'snapshot', '3', cells({ a: 2 }));
+  };
+  source.watch(LIVE);
+  await until(() => heard.length === 3);
   expect(resumed).toEqual([undefined, undefined]);
-  expect(heard).toEqual(['snapshot a=1', 'snapshot a=2']);
 });
 
 test('without a stream it asks, says why, and shows the same', async () => {
@@ -156,6 +171,13 @@ test('what a refusal says about the stream is said', async () => {
   source.watch({ ...LIVE, aggregate: 'p90' });
   await until(() => last()?.mode === 'polling');
   expect(last()?.reason).toBe('`agg` cannot be served live');
+  // Another view may stream all the same, and is tried at once.
+  live = (_, response) => {
+    stream(response);
+    event(response, 'snapshot', '1', cells({ a: 1 }));
+  };
+  source.watch(LIVE);
+  await until(() => last()?.mode === 'streaming');
 });
 
 test('a page in place of the stream, as some proxies send it, is no stream', async () => {

@@ -17,6 +17,8 @@ export interface CellsAnswer {
   freshness: string | null;
   complete: boolean;
   coarsened: boolean;
+  /** Of streams: false while the store does not answer, so that something may be lacking. */
+  exact?: boolean;
 }
 
 export interface SeriesAnswer {

@@ -42,6 +42,8 @@ export interface Listener {
   snapshot(answer: CellsAnswer, watched: Watched): void;
   /** Hexagons that changed. */
   delta(answer: CellsAnswer, watched: Watched): void;
+  /** Something may have been missed: what else is shown is to be asked for again. */
+  gap(): void;
   /** Nothing changed, and this is how fresh the data is. */
   fresh(freshness: string | null): void;
   status(status: Status): void;
@@ -56,7 +58,8 @@ export interface World {
   random(): number;
 }
 
-type Outcome = { kind: 'again' } | { kind: 'gap' } | { kind: 'unsupported'; reason: string };
+/** How a connection ended: to be made again, or not to be had. What is refused for one view may be had for another. */
+type Outcome = { kind: 'again' } | { kind: 'unsupported'; reason: string; isOfView: boolean };
 
 export class Source {
   readonly #world: World;
@@ -65,7 +68,7 @@ export class Source {
   #work: AbortController | undefined;
   #isPaused = false;
   /** Until when streaming is not tried again, and why. */
-  #unsupported: { untilMs: number; reason: string } | undefined;
+  #unsupported: { untilMs: number; reason: string; isOfView: boolean } | undefined;
 
   constructor(world: World, listener: Listener) {
     this.#world = world;
@@ -75,6 +78,7 @@ export class Source {
   /** Shows this view from now on. */
   watch(watched: Watched): void {
     this.#watched = watched;
+    if (this.#unsupported?.isOfView) this.#unsupported = undefined;
     this.#restart();
   }
 
@@ -181,20 +185,20 @@ export class Source {
         if (signal.aborted) throw error;
         problem = error instanceof Problem ? error : new Problem(0, 'the stream broke off');
       }
-      if (outcome?.kind === 'unsupported') return this.#barStream(outcome.reason);
+      if (outcome?.kind === 'unsupported') return this.#barStream(outcome.reason, outcome.isOfView);
       if (seen.events > 0) failures = 0;
-      // After a gap everything is wanted anew: no id says so.
-      lastId = outcome?.kind === 'gap' ? undefined : seen.id;
+      lastId = seen.id;
       failures += 1;
-      if (failures > STREAM_FAILURES_MAX) return this.#barStream(problem?.message ?? 'the stream keeps breaking off');
+      if (failures > STREAM_FAILURES_MAX)
+        return this.#barStream(problem?.message ?? 'the stream keeps breaking off', false);
       const pauseMs = Math.max(backoffMs(failures, this.#world.random()), problem?.retryAfterMs ?? 0);
       if (problem) this.#tell('failing', problem.message, this.#world.now() + pauseMs);
       await sleep(pauseMs, signal);
     }
   }
 
-  #barStream(reason: string): void {
-    this.#unsupported = { untilMs: this.#world.now() + STREAM_RETRY_MS, reason };
+  #barStream(reason: string, isOfView: boolean): void {
+    this.#unsupported = { untilMs: this.#world.now() + STREAM_RETRY_MS, reason, isOfView };
   }
 
   async #connection(watched: Watched, signal: AbortSignal, seen: { id?: string | undefined; events: number }) {
@@ -231,16 +235,16 @@ export class Source {
   ): Promise<Outcome> {
     const reader = new EventReader();
     const body = response.body;
-    if (!body) return { kind: 'unsupported', reason: 'this browser cannot read streams' };
+    if (!body) return { kind: 'unsupported', reason: 'this browser cannot read streams', isOfView: false };
     const pieces = body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const { done, value } = await pieces.read();
       if (done) return { kind: 'again' };
       for (const event of reader.push(value)) {
-        if (event.name === 'gap') return { kind: 'gap' };
         this.#hand(event, watched);
         seen.events += 1;
-        if (event.id !== undefined) seen.id = event.id;
+        // After a gap a snapshot follows. Should the stream end before, everything is wanted anew: no id says so.
+        seen.id = event.name === 'gap' ? undefined : (event.id ?? seen.id);
         this.#tell('streaming');
       }
       // The first bytes may be a comment of a proxy: only events make a stream one.
@@ -251,6 +255,7 @@ export class Source {
   #hand(event: StreamEvent, watched: Watched): void {
     if (event.name === 'snapshot') this.#listener.snapshot(JSON.parse(event.data) as CellsAnswer, watched);
     if (event.name === 'delta') this.#listener.delta(JSON.parse(event.data) as CellsAnswer, watched);
+    if (event.name === 'gap') this.#listener.gap();
   }
 
   /** Waits after a failure; false when trying again is of no use. */
@@ -298,11 +303,12 @@ export class Source {
 /** Whether and why there is no stream. Trouble that passes is an error, to be tried again. */
 async function refusalOf(response: Response): Promise<Outcome | undefined> {
   if (response.ok && response.headers.get('content-type')?.startsWith('text/event-stream')) return undefined;
-  if (response.ok) return { kind: 'unsupported', reason: 'something on the way answers for the stream' };
+  const unsupported = (reason: string, isOfView: boolean) => ({ kind: 'unsupported', reason, isOfView }) as const;
+  if (response.ok) return unsupported('something on the way answers for the stream', false);
   const problem = await problemOf(response);
   if (problem.isPassing) throw problem;
-  const reason = problem.status === 404 ? 'the server does not stream' : problem.message;
-  return { kind: 'unsupported', reason };
+  if (problem.status === 404) return unsupported('the server does not stream', false);
+  return unsupported(problem.message, true);
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {

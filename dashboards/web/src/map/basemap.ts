@@ -8,6 +8,7 @@ import type { LayerSpecification, StyleSpecification } from 'maplibre-gl';
 import landUrl from 'world-atlas/land-110m.json?url';
 import countriesUrl from 'world-atlas/countries-50m.json?url';
 
+import { flatLand, unwrap } from './flat';
 import { centre as centreOf } from './labels';
 
 /** Colours of the base map, from the tokens of the page. */
@@ -87,10 +88,10 @@ const DEGREES: LayerSpecification = {
   },
 };
 
-/** Names lie above the hexagons. */
-export function addNames(add: (layer: LayerSpecification) => void, colours: MapColours) {
+/** Names lie above the hexagons, degrees below them. */
+export function addLabels(add: (layer: LayerSpecification, below?: string) => void, colours: MapColours) {
   const text = { 'text-color': colours.label, 'text-halo-color': colours.land, 'text-halo-width': 1.5 };
-  add({ ...DEGREES, paint: text } as LayerSpecification);
+  add({ ...DEGREES, paint: text } as LayerSpecification, 'cells');
   add({
     id: 'names',
     type: 'symbol',
@@ -112,7 +113,7 @@ export function addNames(add: (layer: LayerSpecification) => void, colours: MapC
 /** The rough coast, small enough to come with the page. */
 export async function loadLand(): Promise<Feature | FeatureCollection> {
   const topology = (await (await fetch(landUrl)).json()) as Topology<{ land: GeometryCollection }>;
-  return feature(topology, topology.objects.land);
+  return flatLand(feature(topology, topology.objects.land));
 }
 
 export interface Countries {
@@ -128,8 +129,12 @@ export async function loadCountries(): Promise<Countries> {
   const { countries, land } = topology.objects;
   const borders = mesh(topology, countries as never, (one, other) => one !== other);
   return {
-    land: feature(topology, land),
-    borders: { type: 'Feature', properties: {}, geometry: borders },
+    land: flatLand(feature(topology, land)),
+    borders: {
+      type: 'Feature',
+      properties: {},
+      geometry: { ...borders, coordinates: borders.coordinates.map(unwrap) },
+    },
     names: { type: 'FeatureCollection', features: feature(topology, countries).features.flatMap(centreOf) },
   };
 }

@@ -2,6 +2,11 @@
 
 import type { Feature, Geometry, Point, Position } from 'geojson';
 
+import { unwrap } from './flat';
+
+/** Smaller countries have no room for their name at the zooms that have names, in square degrees. */
+const AREA_MIN = 0.05;
+
 export function centre(country: Feature<Geometry, { name: string }>): Feature<Point>[] {
   const { geometry, properties } = country;
   const polygons =
@@ -9,10 +14,10 @@ export function centre(country: Feature<Geometry, { name: string }>): Feature<Po
   let best: { area: number; at: Position } | undefined;
   for (const [ring] of polygons) {
     if (!ring) continue;
-    const found = middle(ring);
+    const found = middle(unwrap(ring));
     if (!best || found.area > best.area) best = found;
   }
-  if (!best) return [];
+  if (!best || best.area < AREA_MIN) return [];
   return [
     {
       type: 'Feature',

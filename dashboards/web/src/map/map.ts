@@ -9,7 +9,7 @@ import 'maplibre-gl/dist/maplibre-gl.css';
 import type { BoundingBox } from '../data/answers';
 import { FLASHES_MAX, FLASH_MS, HEXAGONS_KEPT } from '../limits';
 import type { Camera } from '../state/view';
-import { addNames, baseStyle, fineGrid, loadCountries, loadLand, mapColours } from './basemap';
+import { addLabels, baseStyle, fineGrid, loadCountries, loadLand, mapColours } from './basemap';
 import { hexagon, outline } from './geometry';
 import type { Domain } from './palette';
 import { snappedBox, wrapLongitude } from './resolution';
@@ -297,7 +297,7 @@ export class HexagonMap {
       });
     points('devices', colours.ink, 3.5);
     points('device', colours.accent, 8);
-    addNames((layer) => map.addLayer(layer), colours);
+    addLabels((layer, below) => map.addLayer(layer, below), colours);
     this.#isReady = true;
     void this.#loadGround();
     this.#applyPaint();

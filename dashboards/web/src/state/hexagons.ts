@@ -37,6 +37,9 @@ export const domain = signal<Domain>({ min: 0, max: 1 });
 /** The view has changed, and its answer is not here yet. */
 export const isLoading = signal(true);
 
+/** How often something may have been missed: who keeps data of their own reads it again. */
+export const gaps = signal(0);
+
 /** The finest resolution that the store has, as far as is known. */
 const finest = signal(RESOLUTION_MAX);
 
@@ -86,6 +89,7 @@ export function startHexagons(canvas: Canvas): void {
     {
       snapshot: (answer, of) => batch(() => take(canvas, answer, of, false)),
       delta: (answer, of) => batch(() => take(canvas, answer, of, true)),
+      gap: () => (gaps.value += 1),
       fresh: (freshness) => {
         if (shown.value && freshness) shown.value = { ...shown.value, freshness };
       },
@@ -128,7 +132,8 @@ function take(canvas: Canvas, answer: CellsAnswer, of: Watched, isDelta: boolean
   answer.cells.forEach((cell, index) => {
     const value = answer.values[index];
     const events = answer.counts[index] ?? 0;
-    if (value === null || value === undefined) {
+    // In a delta no events take a hexagon away.
+    if (value === null || value === undefined || events === 0) {
       next.delete(cell);
       return;
     }

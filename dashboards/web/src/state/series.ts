@@ -6,7 +6,7 @@ import type { SeriesAnswer } from '../data/answers';
 import { ask, Problem, url, type Parameters, type Tagged } from '../data/api';
 import { SETTLE_MS } from '../limits';
 import { boxText } from '../map/resolution';
-import { frame, shown, watched } from './hexagons';
+import { frame, gaps, shown, watched } from './hexagons';
 import { isPaused, view } from './store';
 import { isMoving, seriesOf } from './time';
 
@@ -42,7 +42,7 @@ export function startSeries(): void {
     const parameters = asked.value;
     const { time, period } = view.value;
     const paused = isPaused.value;
-    const text = JSON.stringify([parameters, time, period, paused]);
+    const text = JSON.stringify([parameters, time, period, paused, gaps.value]);
     if (text === before) return;
     before = text;
     work?.abort();

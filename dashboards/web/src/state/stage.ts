@@ -148,7 +148,7 @@ export async function fitToData(): Promise<void> {
   }
   const centres = cells.map((cell) => cellToLatLng(cell));
   const around = boxAround(centres, 1.5);
-  const fine = await ask<CellsAnswer>(fetch, url('cells', { ...common, res: 6, bbox: around }));
+  const fine = await ask<CellsAnswer>(fetch, url('cells', { ...common, res: 7, bbox: around }));
   isPlaced = true;
   map?.fit(fine.body.cells.length > 0 ? fine.body.cells : cells, 12, margins());
 }

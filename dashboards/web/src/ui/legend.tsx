@@ -64,7 +64,9 @@ function Finality() {
     <p class={of.complete ? 'finality' : 'finality is-open'}>
       <span class="hatch" aria-hidden="true" />
       {start} – {end}
-      <span class="muted">{of.complete ? 'final' : 'not final'}</span>
+      <span class="muted">
+        {of.complete ? 'final' : of.exact === false ? 'not final, and may lack something' : 'not final'}
+      </span>
     </p>
   );
 }
