@@ -68,6 +68,9 @@ pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// When a client that was turned away should come again.
 pub const RETRY_AFTER_SECONDS: u32 = 2;
 
+/// How long caches keep a file whose name changes with what is in it: a year, which is for ever.
+pub const ASSET_AGE_SECONDS: u32 = 31_536_000;
+
 /// How long ClickHouse may work on one query: a person has gone by then.
 pub const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -89,9 +92,6 @@ pub const PROBES_MISSED_MAX: u32 = 3;
 /// How long caches may use an answer about time that has passed, before they ask whether it still holds. A late event
 /// shows after this at the latest.
 pub const SETTLED_AGE_SECONDS: u32 = 60;
-
-/// How long caches keep a file whose name changes with what is in it: a year, which is for ever.
-pub const ASSET_AGE_SECONDS: u32 = 31_536_000;
 
 const _: () = assert!(QUERY_TIME_MAX.as_secs() < ANSWER_WAIT_MAX.as_secs());
 const _: () = assert!(HEXAGONS_WANTED < HEXAGONS_MAX as f64);

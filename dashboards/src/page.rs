@@ -7,13 +7,14 @@ use platform::health::HealthReport;
 use crate::limits::REFRESH_SECONDS;
 
 /// Whether there is a map to go to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Map {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Map {
     /// It is served.
     Here,
     /// The page is not part of this build.
     NotBuilt,
     /// Nothing answers its questions here.
+    #[default]
     NoQueries,
 }
 
@@ -36,6 +37,7 @@ impl Map {
 #[derive(Clone, Debug, Default)]
 pub struct StartPage {
     entries: Vec<(String, String)>,
+    map: Map,
 }
 
 impl StartPage {
@@ -44,9 +46,17 @@ impl StartPage {
         self.entries.push((name.to_owned(), address.to_owned()));
     }
 
+    pub(crate) fn set_map(&mut self, map: Map) {
+        self.map = map;
+    }
+
+    pub(crate) fn has_map(&self) -> bool {
+        self.map == Map::Here
+    }
+
     /// The page with the present state of all components, and the way to the map, or to having one.
     #[must_use]
-    pub fn render(&self, report: &HealthReport, map: Map) -> String {
+    pub fn render(&self, report: &HealthReport) -> String {
         let verdict = if report.is_ready() { "ready" } else { "not ready" };
         let mut page = format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Meridian</title>\
@@ -54,7 +64,7 @@ impl StartPage {
              <meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\"><style>{STYLE}</style></head><body>\n\
              <h1>Meridian</h1>\n<p>This process is <strong>{verdict}</strong>. Probes: <a href=\"/healthz\">/healthz</a>, \
              <a href=\"/readyz\">/readyz</a>. Queries: <a href=\"/api/openapi.json\">/api/v1</a>.</p>\n<p>{}</p>\n",
-            map.words()
+            self.map.words()
         );
         page.push_str("<h2>Where</h2>\n<table>\n");
         for (name, address) in &self.entries {
@@ -126,9 +136,10 @@ mod tests {
         let component = health.component("process", Need::Required);
         component.failed("<b>ClickHouse</b> is away");
         let mut page = StartPage::default();
+        page.set_map(Map::NotBuilt);
         page.add("ClickHouse", "http://127.0.0.1:8123 (embedded)");
         page.add("MQTT", "mqtt://127.0.0.1:1883");
-        let html = page.render(&health.report(), Map::NotBuilt);
+        let html = page.render(&health.report());
         for part in [
             "<strong>not ready</strong>",
             "<a href=\"http://127.0.0.1:8123\">http://127.0.0.1:8123</a> (embedded)",

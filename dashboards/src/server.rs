@@ -32,8 +32,7 @@ use tokio::{
 use crate::{
     StartPage,
     api::{self, Api},
-    assets, limits,
-    page::Map,
+    limits,
     tap::{self, Tappable},
 };
 
@@ -76,6 +75,18 @@ pub struct Site {
     pub queries: Option<Queries>,
 }
 
+impl Site {
+    /// Its start page knows whether there is a map.
+    fn with_map(mut self) -> Self {
+        self.start.set_map(match (&self.queries, crate::assets::are_built()) {
+            (Some(_), true) => crate::page::Map::Here,
+            (Some(_), false) => crate::page::Map::NotBuilt,
+            (None, _) => crate::page::Map::NoQueries,
+        });
+        self
+    }
+}
+
 /// What queries read.
 #[derive(Clone, Debug)]
 pub struct Queries {
@@ -101,7 +112,6 @@ pub struct StoredLevel {
 pub(crate) struct Pages {
     start: StartPage,
     health: Health,
-    map: Map,
     pub(crate) tap: Option<Tappable>,
 }
 
@@ -110,6 +120,7 @@ pub(crate) struct Pages {
 /// # Errors
 /// When the address cannot be bound.
 pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown) -> Result<WebServer, ServeError> {
+    let site = site.with_map();
     let failed = |source| ServeError {
         listen: listen.to_owned(),
         source,
@@ -123,18 +134,7 @@ pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown)
         let component = health.component(QUERIES_COMPONENT, Need::Required);
         tokio::spawn(api.store().watch(component, shutdown.clone()));
     }
-    let map = match (&api, assets::are_built()) {
-        (Some(_), true) => Map::Here,
-        (Some(_), false) => Map::NotBuilt,
-        (None, _) => Map::NoQueries,
-    };
-    let pages = Pages {
-        start,
-        health,
-        map,
-        tap,
-    };
-    let router = router(pages, api);
+    let router = router(Pages { start, health, tap }, api);
     let task = tokio::spawn(run(listener, router, shutdown));
     Ok(WebServer { address, task })
 }
@@ -143,7 +143,7 @@ fn router(pages: Pages, api: Option<Arc<Api>>) -> Router {
     let pages = Router::new()
         .route("/", get(dashboard))
         .route("/status", get(start_page))
-        .route(assets::PATH, get(assets::answer))
+        .route(crate::assets::PATH, get(crate::assets::answer))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route(tap::PATH, get(tap::answer))
@@ -224,14 +224,14 @@ async fn serve_connection(
 
 /// The map, where there is something to show on it; else what runs, and how to get the map.
 async fn dashboard(pages: State<Arc<Pages>>, request: HeaderMap) -> Response {
-    match (pages.map, assets::index(&request)) {
-        (Map::Here, Some(map)) => map,
+    match crate::assets::index(&request) {
+        Some(map) if pages.start.has_map() => map,
         _ => start_page(pages).await.into_response(),
     }
 }
 
 async fn start_page(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
-    let html = pages.start.render(&pages.health.report(), pages.map);
+    let html = pages.start.render(&pages.health.report());
     ([(CACHE_CONTROL, "no-store")], Html(html))
 }
 
