@@ -150,9 +150,9 @@ mod tests {
             assert!(html.contains(part), "`{part}` in {html}");
         }
         component.ready();
-        assert!(
-            page.render(&health.report(), Map::Here)
-                .contains("<a href=\"/\">Map</a>")
-        );
+        page.set_map(Map::Here);
+        let html = page.render(&health.report());
+        assert!(html.contains("<strong>ready</strong>"), "{html}");
+        assert!(html.contains("<a href=\"/\">Map</a>"), "{html}");
     }
 }
