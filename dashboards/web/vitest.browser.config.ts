@@ -8,7 +8,7 @@ export default defineConfig({
     fileParallelism: false,
     // Machines that test have few cores and no graphics card.
     testTimeout: 120_000,
-    hookTimeout: 180_000,
+    hookTimeout: 300_000,
     bail: 0,
   },
 });

@@ -39,7 +39,7 @@ export async function visit(browser: Browser, address: string, options: BrowserC
     // A browser without a graphics card says so.
     const isAboutDrawing = /GL Driver Message|GPU stall|swiftshader|WebGL/i.test(message.text());
     // A server that does not stream says so with 404, and the page asks instead.
-    const isNoStream = message.location().url.includes('/api/v1/live');
+    const isNoStream = message.location().url.includes('/api/v1/live') && message.text().includes('404');
     if (['error', 'warning'].includes(message.type()) && !isAboutDrawing && !isNoStream) {
       faults.push(`${message.type()}: ${message.text()} (${message.location().url})`);
     }
