@@ -1,10 +1,12 @@
-//! The HTTP side: the query API, probes, a start page that says what runs and where, and a tap on the event log.
+//! The HTTP side: the web dashboard, the query API that it lives on, probes, a page that says what runs and where, and a
+//! tap on the event log.
 //!
 //! Nothing here may touch the log or write to a table: it only shows.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the report"))]
 
 mod api;
+mod assets;
 pub mod limits;
 mod page;
 mod server;

@@ -68,6 +68,9 @@ pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// When a client that was turned away should come again.
 pub const RETRY_AFTER_SECONDS: u32 = 2;
 
+/// How long caches keep a file whose name changes with what is in it: a year, which is for ever.
+pub const ASSET_AGE_SECONDS: u32 = 31_536_000;
+
 /// How long ClickHouse may work on one query: a person has gone by then.
 pub const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
 

@@ -6,10 +6,38 @@ use platform::health::HealthReport;
 
 use crate::limits::REFRESH_SECONDS;
 
+/// Whether there is a map to go to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Map {
+    /// It is served.
+    Here,
+    /// The page is not part of this build.
+    NotBuilt,
+    /// Nothing answers its questions here.
+    #[default]
+    NoQueries,
+}
+
+impl Map {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Here => "<a href=\"/\">Map</a>",
+            Self::NotBuilt => {
+                "This build has no map: <code>cargo xtask web</code> builds the page, then build <code>meridian</code> \
+                 again."
+            }
+            Self::NoQueries => {
+                "No map: queries are answered on loopback addresses only, as long as there are no credentials."
+            }
+        }
+    }
+}
+
 /// What runs and where, in the order of an event's path.
 #[derive(Clone, Debug, Default)]
 pub struct StartPage {
     entries: Vec<(String, String)>,
+    map: Map,
 }
 
 impl StartPage {
@@ -18,7 +46,15 @@ impl StartPage {
         self.entries.push((name.to_owned(), address.to_owned()));
     }
 
-    /// The page with the present state of all components.
+    pub(crate) fn set_map(&mut self, map: Map) {
+        self.map = map;
+    }
+
+    pub(crate) fn has_map(&self) -> bool {
+        self.map == Map::Here
+    }
+
+    /// The page with the present state of all components, and the way to the map, or to having one.
     #[must_use]
     pub fn render(&self, report: &HealthReport) -> String {
         let verdict = if report.is_ready() { "ready" } else { "not ready" };
@@ -27,7 +63,8 @@ impl StartPage {
              <meta name=\"viewport\" content=\"width=device-width\">\
              <meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\"><style>{STYLE}</style></head><body>\n\
              <h1>Meridian</h1>\n<p>This process is <strong>{verdict}</strong>. Probes: <a href=\"/healthz\">/healthz</a>, \
-             <a href=\"/readyz\">/readyz</a>. Queries: <a href=\"/api/openapi.json\">/api/v1</a>.</p>\n"
+             <a href=\"/readyz\">/readyz</a>. Queries: <a href=\"/api/openapi.json\">/api/v1</a>.</p>\n<p>{}</p>\n",
+            self.map.words()
         );
         page.push_str("<h2>Where</h2>\n<table>\n");
         for (name, address) in &self.entries {
@@ -99,6 +136,7 @@ mod tests {
         let component = health.component("process", Need::Required);
         component.failed("<b>ClickHouse</b> is away");
         let mut page = StartPage::default();
+        page.set_map(Map::NotBuilt);
         page.add("ClickHouse", "http://127.0.0.1:8123 (embedded)");
         page.add("MQTT", "mqtt://127.0.0.1:1883");
         let html = page.render(&health.report());
@@ -106,11 +144,15 @@ mod tests {
             "<strong>not ready</strong>",
             "<a href=\"http://127.0.0.1:8123\">http://127.0.0.1:8123</a> (embedded)",
             "<td>mqtt://127.0.0.1:1883</td>",
+            "cargo xtask web",
             "<td>process</td><td>failed</td><td>&lt;b&gt;ClickHouse&lt;/b&gt; is away</td>",
         ] {
             assert!(html.contains(part), "`{part}` in {html}");
         }
         component.ready();
-        assert!(page.render(&health.report()).contains("<strong>ready</strong>"));
+        page.set_map(Map::Here);
+        let html = page.render(&health.report());
+        assert!(html.contains("<strong>ready</strong>"), "{html}");
+        assert!(html.contains("<a href=\"/\">Map</a>"), "{html}");
     }
 }

@@ -6,10 +6,10 @@ use axum::{
     Extension, Router,
     extract::{ConnectInfo, State},
     http::{
-        StatusCode,
+        HeaderMap, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE},
     },
-    response::{Html, IntoResponse},
+    response::{Html, IntoResponse, Response},
     routing::get,
 };
 use clickhouse::Client;
@@ -75,6 +75,18 @@ pub struct Site {
     pub queries: Option<Queries>,
 }
 
+impl Site {
+    /// Its start page knows whether there is a map.
+    fn with_map(mut self) -> Self {
+        self.start.set_map(match (&self.queries, crate::assets::are_built()) {
+            (Some(_), true) => crate::page::Map::Here,
+            (Some(_), false) => crate::page::Map::NotBuilt,
+            (None, _) => crate::page::Map::NoQueries,
+        });
+        self
+    }
+}
+
 /// What queries read.
 #[derive(Clone, Debug)]
 pub struct Queries {
@@ -108,6 +120,7 @@ pub(crate) struct Pages {
 /// # Errors
 /// When the address cannot be bound.
 pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown) -> Result<WebServer, ServeError> {
+    let site = site.with_map();
     let failed = |source| ServeError {
         listen: listen.to_owned(),
         source,
@@ -128,7 +141,9 @@ pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown)
 
 fn router(pages: Pages, api: Option<Arc<Api>>) -> Router {
     let pages = Router::new()
-        .route("/", get(start_page))
+        .route("/", get(dashboard))
+        .route("/status", get(start_page))
+        .route(crate::assets::PATH, get(crate::assets::answer))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route(tap::PATH, get(tap::answer))
@@ -204,6 +219,14 @@ async fn serve_connection(
     // Clients that break off, dawdle or talk nonsense are their own problem.
     if let Err(error) = ended {
         tracing::debug!(%error, "a web connection ended");
+    }
+}
+
+/// The map, where there is something to show on it; else what runs, and how to get the map.
+async fn dashboard(pages: State<Arc<Pages>>, request: HeaderMap) -> Response {
+    match crate::assets::index(&request) {
+        Some(map) if pages.start.has_map() => map,
+        _ => start_page(pages).await.into_response(),
     }
 }
 

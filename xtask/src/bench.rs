@@ -3,7 +3,7 @@
 
 use crate::parts::{self, Part};
 use crate::progress::Progress;
-use crate::{cargo, shell};
+use crate::{cargo, shell, web};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -41,6 +41,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let mut progress = Progress::new();
     parts::ensure(Part::BENCH, &mut progress)?;
+    web::ensure(&mut progress)?;
     let chosen = all.iter().filter(|one| wanted.is_none_or(|name| name == one.name));
     for Benchmark { package, name, .. } in chosen {
         progress.step(&format!("bench {name}"), || {

@@ -2,13 +2,14 @@
 
 use crate::parts::{self, Part};
 use crate::progress::Progress;
-use crate::{cargo, shell};
+use crate::{cargo, shell, web};
 use anyhow::{Context, Result};
 use std::os::unix::process::CommandExt;
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut progress = Progress::new();
     parts::ensure(Part::DEMO, &mut progress)?;
+    web::ensure(&mut progress)?;
     progress.step("build meridian (release)", || {
         shell::run(&mut cargo::command(&["build", "--release", "--package", "meridian"]))
     })?;

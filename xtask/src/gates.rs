@@ -3,13 +3,14 @@
 
 use crate::parts::{self, DEV_TOOLS, Part};
 use crate::progress::Progress;
-use crate::{cargo, shell, tidy};
+use crate::{cargo, shell, tidy, web};
 use anyhow::{Result, bail};
 
 pub(crate) fn test() -> Result<()> {
     let mut progress = Progress::new();
     parts::ensure(Part::ALL, &mut progress)?;
-    fast_checks(&mut progress);
+    web::ensure(&mut progress)?;
+    fast_checks(&mut progress)?;
     tests(&mut progress);
     progress.finish_checked("all checks and tests passed; next: `cargo xtask demo`")
 }
@@ -25,7 +26,8 @@ pub(crate) fn ci() -> Result<()> {
     }
     let mut progress = Progress::new();
     parts::ensure(Part::ALL, &mut progress)?;
-    fast_checks(&mut progress);
+    web::ensure(&mut progress)?;
+    fast_checks(&mut progress)?;
     progress.check("rustdoc", || {
         let mut command = cargo::command(&["doc", "--workspace", "--no-deps", "--locked"]);
         shell::run(command.env("RUSTDOCFLAGS", "-D warnings"))
@@ -38,15 +40,18 @@ pub(crate) fn ci() -> Result<()> {
 }
 
 /// What takes seconds once things are compiled, so that a slip is told before the long part.
-fn fast_checks(progress: &mut Progress) {
+fn fast_checks(progress: &mut Progress) -> Result<()> {
     progress.check("formatting", || {
         shell::run(&mut cargo::command(&["fmt", "--all", "--check"]))
     });
     progress.check("house rules", tidy::check);
+    web::style_checks(progress)?;
+    progress.check("unit tests of the page", web::unit_tests);
     progress.check("clippy", || {
         let mut clippy = cargo::command(&["clippy", "--workspace", "--all-targets", "--locked"]);
         shell::run(clippy.args(["--", "-D", "warnings"]))
     });
+    Ok(())
 }
 
 fn tests(progress: &mut Progress) {
@@ -61,6 +66,10 @@ fn tests(progress: &mut Progress) {
             "--locked",
             "--no-fail-fast",
         ]))
+    });
+    // Compiled for the tests of the program just now.
+    progress.check("the page in a browser", || {
+        web::browser_tests(&cargo::target_folder().join("debug/meridian"))
     });
     // Apart from the rest, so that what the other tests run is the product and nothing else.
     progress.check("broken builds are caught", || {

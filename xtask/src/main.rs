@@ -1,4 +1,4 @@
-//! Project tasks: demo, test, ci, tidy, simulate, chaos, bench, setup, doctor. Nothing of the product may depend on this crate.
+//! Project tasks: demo, test, ci, tidy, simulate, chaos, web, bench, setup, doctor. Nothing of the product may depend on this crate.
 
 #![expect(clippy::print_stdout, reason = "a task talks to the person who started it")]
 
@@ -15,6 +15,7 @@ mod setup;
 mod shell;
 mod simulate;
 mod tidy;
+mod web;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ tasks of this repository
   cargo xtask tidy                                    the house rules that no other tool checks
   cargo xtask simulate [--seeds N | --seed N | --help]  the whole path in simulation, with faults that follow from a seed
   cargo xtask chaos [--minutes M | --seed S | --help]  the whole path over real daemons, with faults at every hop
+  cargo xtask web                                     build the page of the dashboard, to be part of the next build
   cargo xtask bench [NAME [ARGUMENTS] | --help]       all benchmarks, or one
   cargo xtask doctor                                  what is installed, what is missing, what to do
 ";
@@ -56,6 +58,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ("tidy", []) => tidy::run(),
         ("simulate", _) => simulate::run(rest),
         ("chaos", _) => chaos::run(rest),
+        ("web", []) => web::run(),
         ("bench", _) => bench::run(rest),
         ("doctor", []) => doctor::run(),
         ("help" | "--help" | "-h", _) => {

@@ -5,6 +5,7 @@ mod debian;
 mod dev_tools;
 mod kafka;
 mod libchdb;
+mod node;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ pub(crate) use libchdb::verify as verify_libchdb;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     BuildTools,
+    WebPackages,
     Libchdb,
     Mosquitto,
     Redis,
@@ -32,6 +34,7 @@ impl Part {
     /// In the order of their cost, so that what is missing is told early.
     pub(crate) const ALL: &[Self] = &[
         Self::BuildTools,
+        Self::WebPackages,
         Self::Mosquitto,
         Self::Redis,
         Self::Browser,
@@ -40,10 +43,11 @@ impl Part {
         Self::Libchdb,
     ];
 
-    pub(crate) const DEMO: &[Self] = &[Self::BuildTools, Self::Libchdb];
+    pub(crate) const DEMO: &[Self] = &[Self::BuildTools, Self::WebPackages, Self::Libchdb];
 
     pub(crate) const BENCH: &[Self] = &[
         Self::BuildTools,
+        Self::WebPackages,
         Self::Mosquitto,
         Self::Redis,
         Self::Kafka,
@@ -57,6 +61,7 @@ impl Part {
                 let names: Vec<_> = debian::missing_programs(self).collect();
                 (!names.is_empty()).then(|| names.join(", "))
             }
+            Self::WebPackages => node::missing(),
             Self::Kafka => kafka::missing(),
             Self::Libchdb => libchdb::missing(),
         }
@@ -67,6 +72,7 @@ impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::BuildTools => "C and C++ build tools",
+            Self::WebPackages => "packages of the web dashboard",
             Self::Libchdb => "ClickHouse engine library",
             Self::Mosquitto => "Mosquitto",
             Self::Redis => "Redis",
@@ -89,10 +95,13 @@ pub(crate) fn ensure(wanted: &[Part], progress: &mut Progress) -> Result<()> {
         .iter()
         .filter(missing)
         .copied()
-        .filter(|part| !matches!(part, Part::Kafka | Part::Libchdb))
+        .filter(|part| !matches!(part, Part::WebPackages | Part::Kafka | Part::Libchdb))
         .collect();
     if !from_debian.is_empty() {
         progress.step("install system packages", || debian::install(&from_debian))?;
+    }
+    if wanted.contains(&Part::WebPackages) && node::missing().is_some() {
+        progress.step("fetch the packages of the web dashboard", node::fetch)?;
     }
     if wanted.contains(&Part::Kafka) && kafka::missing().is_some() {
         progress.step("fetch Apache Kafka", kafka::fetch)?;

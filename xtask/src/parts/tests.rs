@@ -1,6 +1,6 @@
 //! Which part is what.
 
-use super::{Part, kafka};
+use super::{Part, kafka, node};
 
 #[test]
 fn java_versions_of_several_makers_are_understood() {
@@ -13,9 +13,18 @@ fn java_versions_of_several_makers_are_understood() {
 }
 
 #[test]
+fn versions_of_node_are_understood() {
+    assert_eq!(node::major_version("v20.20.2\n"), Some(20));
+    assert_eq!(node::major_version("command not found"), None);
+}
+
+#[test]
 fn the_demo_needs_no_test_daemon() {
     for part in Part::DEMO {
-        assert!(matches!(part, Part::BuildTools | Part::Libchdb), "{part}");
+        assert!(
+            matches!(part, Part::BuildTools | Part::WebPackages | Part::Libchdb),
+            "{part}"
+        );
     }
 }
 

@@ -8,7 +8,9 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+use crate::parts::{self, Part};
 use crate::progress::Progress;
+use crate::web;
 use anyhow::{Result, bail};
 use files::Files;
 use std::fmt;
@@ -39,9 +41,10 @@ impl fmt::Display for Fault {
 
 pub(crate) fn run() -> Result<()> {
     let mut progress = Progress::new();
-    progress.step("house rules", check)?;
-    progress.finish("tidy; next: `cargo xtask test`");
-    Ok(())
+    parts::ensure(&[Part::WebPackages], &mut progress)?;
+    progress.check("house rules", check);
+    web::style_checks(&mut progress)?;
+    progress.finish_checked("tidy; next: `cargo xtask test`")
 }
 
 /// Checks the files of this repository.

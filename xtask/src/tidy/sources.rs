@@ -21,6 +21,24 @@ const UNFINISHED: &[(&str, &str)] = &[
     ),
 ];
 
+/// The same in TypeScript, and what switches its checks off.
+const UNFINISHED_ON_THE_PAGE: &[(&str, &str)] = &[
+    (
+        concat!("FIX", "ME"),
+        "repair it, or describe the limitation without the word",
+    ),
+    (
+        concat!("test", ".skip"),
+        "a test that does not run proves nothing: repair or remove it",
+    ),
+    (concat!("test", ".only"), "the other tests have to run too"),
+    (concat!("@ts-", "ignore"), "give it its type"),
+    (concat!("@ts-", "nocheck"), "give it its types"),
+    (concat!("as ", "any"), "give it its type"),
+    (concat!("dangerously", "SetInnerHTML"), "text of devices must stay text"),
+    (concat!("inner", "HTML"), "text of devices must stay text"),
+];
+
 /// Starts of paths that exist on one machine only.
 const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
 
@@ -41,7 +59,12 @@ pub(super) fn faults(files: &Files) -> Vec<Fault> {
     for (path, text) in files.ending(".rs") {
         module_docs(path, text, &mut faults);
         length(path, text, LONG_FILES, &mut faults);
-        unfinished(path, text, &mut faults);
+        unfinished(path, text, UNFINISHED, &mut faults);
+    }
+    for (path, text) in page_sources(files) {
+        file_comment(path, text, &mut faults);
+        length(path, text, LONG_FILES, &mut faults);
+        unfinished(path, text, UNFINISHED_ON_THE_PAGE, &mut faults);
     }
     for (path, text) in files.all() {
         // Written by a tool, with addresses that we do not choose.
@@ -78,9 +101,24 @@ pub(super) fn length(path: &str, text: &str, allowed: &[(&str, &str)], faults: &
     }
 }
 
-fn unfinished(path: &str, text: &str, faults: &mut Vec<Fault>) {
+/// TypeScript and style sheets.
+fn page_sources(files: &Files) -> impl Iterator<Item = (&str, &str)> {
+    let endings = [".ts", ".tsx", ".css"];
+    files
+        .all()
+        .filter(move |(path, _)| endings.iter().any(|ending| path.ends_with(ending)))
+}
+
+fn file_comment(path: &str, text: &str, faults: &mut Vec<Fault>) {
+    if !text.starts_with("/*") {
+        let what = "a file starts with a comment: what it is for, and what it must never do";
+        faults.push(Fault::new(path, 1, what));
+    }
+}
+
+fn unfinished(path: &str, text: &str, words: &[(&str, &str)], faults: &mut Vec<Fault>) {
     for (number, line) in numbered(text) {
-        for (word, advice) in UNFINISHED {
+        for (word, advice) in words {
             if line.contains(word) {
                 faults.push(Fault::new(path, number, format!("`{word}`: {advice}")));
             }

@@ -48,6 +48,26 @@ fn unfinished_work_is_found_where_it_stands() {
 }
 
 #[test]
+fn files_of_the_page_follow_the_same_rules() {
+    for (path, text) in [
+        ("a.ts", "export {};\n".to_owned()),
+        ("a.css", "a {}\n".to_owned()),
+        ("a.ts", format!("/** Docs. */\n{}\n", concat!("test", ".only('x')"))),
+        (
+            "a.tsx",
+            format!(
+                "/** Docs. */\n<p {}={{text}} />\n",
+                concat!("dangerously", "SetInnerHTML")
+            ),
+        ),
+        ("a.tsx", "/** Docs. */\n".repeat(501)),
+    ] {
+        assert_eq!(places(&[(path, &text)]).len(), 1, "{path}: {text}");
+    }
+    assert!(places(&[("a.ts", "/** Docs. */\nexport {};\n")]).is_empty());
+}
+
+#[test]
 fn paths_of_a_machine_and_registries_are_found_in_any_file() {
     for word in [
         concat!("cd /ro", "ot/x"),

@@ -1,0 +1,71 @@
+/** A real Chromium, and a page in it that must not complain or ask anybody else for anything. */
+
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+
+export async function open(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--lang=en-US',
+      // Without a graphics card the processor draws.
+      '--use-gl=angle',
+      '--use-angle=swiftshader',
+      '--enable-unsafe-swiftshader',
+    ],
+  });
+}
+
+/** A page, and everything in it that should not be. */
+export interface Watched {
+  page: Page;
+  faults: string[];
+  /** Addresses that were asked for. */
+  asked: string[];
+}
+
+export async function visit(browser: Browser, address: string, options: BrowserContextOptions = {}): Promise<Watched> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  const faults: string[] = [];
+  const asked: string[] = [];
+  page.on('console', (message) => {
+    // A browser without a graphics card says so.
+    const isAboutDrawing = /GL Driver Message|GPU stall|swiftshader|WebGL/i.test(message.text());
+    // A server that does not stream says so with 404, and the page asks instead.
+    const isNoStream = message.location().url.includes('/api/v1/live') && message.text().includes('404');
+    if (['error', 'warning'].includes(message.type()) && !isAboutDrawing && !isNoStream) {
+      faults.push(`${message.type()}: ${message.text()} (${message.location().url})`);
+    }
+  });
+  page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));
+  page.on('request', (request) => asked.push(request.url()));
+  page.on('dialog', (dialog) => {
+    faults.push(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  await page.goto(address);
+  return { page, faults, asked };
+}
+
+/** Waits until a condition holds, and says what was last seen when it never does. */
+export async function until<T>(
+  what: string,
+  read: () => Promise<T>,
+  holds: (seen: T) => boolean,
+  ms = 30_000,
+): Promise<T> {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const seen = await read();
+    if (holds(seen)) return seen;
+    if (Date.now() > deadline) throw new Error(`${what}: last seen ${JSON.stringify(seen)}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

@@ -1,0 +1,178 @@
+/** The base map: land, borders, names of countries and a grid of degrees, all from files of this page. No tile server is
+ * ever asked. */
+
+import { feature, mesh } from 'topojson-client';
+import type { GeometryCollection, Topology } from 'topojson-specification';
+import type { Feature, FeatureCollection, MultiLineString } from 'geojson';
+import type { LayerSpecification, StyleSpecification } from 'maplibre-gl';
+import landUrl from 'world-atlas/land-110m.json?url';
+import countriesUrl from 'world-atlas/countries-50m.json?url';
+
+import { flatLand, unwrap } from './flat';
+import { centre as centreOf } from './labels';
+
+/** Colours of the base map, from the tokens of the page. */
+export interface MapColours {
+  water: string;
+  land: string;
+  border: string;
+  grid: string;
+  label: string;
+  accent: string;
+  ink: string;
+  surface: string;
+}
+
+export function mapColours(): MapColours {
+  const style = getComputedStyle(document.documentElement);
+  const token = (name: string) => style.getPropertyValue(name).trim();
+  return {
+    water: token('--map-water'),
+    land: token('--map-land'),
+    border: token('--map-border'),
+    grid: token('--map-grid'),
+    label: token('--map-label'),
+    accent: token('--accent'),
+    ink: token('--ink'),
+    surface: token('--surface'),
+  };
+}
+
+const EMPTY: FeatureCollection = { type: 'FeatureCollection', features: [] };
+
+/** Sources and layers of the ground; what lies on it comes later. */
+export function baseStyle(colours: MapColours): StyleSpecification {
+  const geojson = (data: FeatureCollection) => ({ type: 'geojson' as const, data });
+  return {
+    version: 8,
+    sources: {
+      land: { ...geojson(EMPTY), tolerance: 0.2 },
+      borders: { ...geojson(EMPTY), tolerance: 0.2 },
+      names: geojson(EMPTY),
+      grid: geojson({ type: 'FeatureCollection', features: graticule() }),
+    },
+    layers: [
+      { id: 'water', type: 'background', paint: { 'background-color': colours.water } },
+      { id: 'land', type: 'fill', source: 'land', paint: { 'fill-color': colours.land } },
+      ...[10, 1, 0.1].map((step, index) => ({
+        id: `grid-${index}`,
+        type: 'line' as const,
+        source: 'grid',
+        filter: ['==', ['get', 'step'], step] as ['==', ['get', string], number],
+        minzoom: [0, 5.5, 9][index] as number,
+        paint: { 'line-color': colours.grid, 'line-width': 1 },
+      })),
+      {
+        id: 'borders',
+        type: 'line',
+        source: 'borders',
+        paint: { 'line-color': colours.border, 'line-width': ['interpolate', ['linear'], ['zoom'], 2, 0.5, 8, 1.5] },
+      },
+    ],
+  };
+}
+
+/** Degrees along the grid, where there are no names to find one's way by. */
+const DEGREES: LayerSpecification = {
+  id: 'degrees',
+  type: 'symbol',
+  source: 'grid',
+  minzoom: 6,
+  layout: {
+    'symbol-placement': 'line',
+    'symbol-spacing': 480,
+    'text-field': ['get', 'label'],
+    'text-font': ['Inter', 'sans-serif'],
+    'text-size': 10,
+    'text-padding': 24,
+  },
+};
+
+/** Names lie above the hexagons, degrees below them. */
+export function addLabels(add: (layer: LayerSpecification, below?: string) => void, colours: MapColours) {
+  const text = { 'text-color': colours.label, 'text-halo-color': colours.land, 'text-halo-width': 1.5 };
+  add({ ...DEGREES, paint: text } as LayerSpecification, 'cells');
+  add({
+    id: 'names',
+    type: 'symbol',
+    source: 'names',
+    minzoom: 2.2,
+    maxzoom: 8.5,
+    layout: {
+      'text-field': ['get', 'name'],
+      'text-font': ['Inter', 'sans-serif'],
+      'text-size': ['interpolate', ['linear'], ['zoom'], 2, 10, 7, 14],
+      'text-letter-spacing': 0.06,
+      'text-max-width': 7,
+      'symbol-sort-key': ['get', 'rank'],
+    },
+    paint: text,
+  });
+}
+
+/** The rough coast, small enough to come with the page. */
+export async function loadLand(): Promise<Feature | FeatureCollection> {
+  const topology = (await (await fetch(landUrl)).json()) as Topology<{ land: GeometryCollection }>;
+  return flatLand(feature(topology, topology.objects.land));
+}
+
+export interface Countries {
+  land: Feature | FeatureCollection;
+  borders: Feature<MultiLineString>;
+  names: FeatureCollection;
+}
+
+/** The finer coast with borders and names, once somebody is close enough to see it. */
+export async function loadCountries(): Promise<Countries> {
+  type Objects = { countries: GeometryCollection<{ name: string }>; land: GeometryCollection };
+  const topology = (await (await fetch(countriesUrl)).json()) as Topology<Objects>;
+  const { countries, land } = topology.objects;
+  const borders = mesh(topology, countries as never, (one, other) => one !== other);
+  return {
+    land: flatLand(feature(topology, land)),
+    borders: {
+      type: 'Feature',
+      properties: {},
+      geometry: { ...borders, coordinates: borders.coordinates.map(unwrap) },
+    },
+    names: { type: 'FeatureCollection', features: feature(topology, countries).features.flatMap(centreOf) },
+  };
+}
+
+/** Meridians and parallels every 10 and 1 degrees; finer ones are added around the view. */
+function graticule(): Feature[] {
+  const lines: Feature[] = [];
+  for (const step of [10, 1]) {
+    for (let longitude = -180; longitude <= 180; longitude += step) lines.push(meridian(longitude, step, -85, 85));
+    for (let latitude = -80; latitude <= 80; latitude += step) lines.push(parallel(latitude, step, -180, 180));
+  }
+  return lines;
+}
+
+function meridian(longitude: number, step: number, south: number, north: number): Feature {
+  const label = degrees(longitude, step, longitude < 0 ? 'W' : 'E');
+  return line([longitude, south], [longitude, north], step, label);
+}
+
+function parallel(latitude: number, step: number, west: number, east: number): Feature {
+  return line([west, latitude], [east, latitude], step, degrees(latitude, step, latitude < 0 ? 'S' : 'N'));
+}
+
+function degrees(value: number, step: number, side: string): string {
+  return `${Math.abs(value).toFixed(step < 1 ? 1 : 0)}° ${side}`;
+}
+
+function line(from: number[], to: number[], step: number, label: string): Feature {
+  return { type: 'Feature', properties: { step, label }, geometry: { type: 'LineString', coordinates: [from, to] } };
+}
+
+/** The grid with tenths of a degree around a place. */
+export function fineGrid(latitude: number, longitude: number): FeatureCollection {
+  const features = graticule();
+  const [west, south] = [Math.floor(longitude) - 1, Math.max(-84, Math.floor(latitude) - 1)];
+  for (let tenth = 0; tenth <= 30; tenth += 1) {
+    features.push(meridian(west + tenth / 10, 0.1, south, south + 3));
+    features.push(parallel(south + tenth / 10, 0.1, west, west + 3));
+  }
+  return { type: 'FeatureCollection', features };
+}

@@ -1,0 +1,436 @@
+/** The map: hexagons, what is selected, and where one looks. It draws what it is told, and knows nothing of servers. */
+
+import maplibreWorker from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
+import { LngLatBounds, Map as MapLibre, NavigationControl, ScaleControl, setWorkerUrl } from 'maplibre-gl';
+import type { ExpressionSpecification, GeoJSONSource, MapMouseEvent } from 'maplibre-gl';
+import type { FeatureCollection } from 'geojson';
+import 'maplibre-gl/dist/maplibre-gl.css';
+
+import type { BoundingBox } from '../data/answers';
+import { FLASHES_MAX, FLASH_MS, HEXAGONS_KEPT } from '../limits';
+import type { Camera } from '../state/view';
+import { addLabels, baseStyle, fineGrid, loadCountries, loadLand, mapColours } from './basemap';
+import { hexagon, outline } from './geometry';
+import type { Domain } from './palette';
+import { snappedBox, wrapLongitude } from './resolution';
+
+setWorkerUrl(maplibreWorker);
+
+/** Zoom at which the finer coast is worth its download. */
+const COUNTRIES_ZOOM = 3.5;
+
+const EMPTY: FeatureCollection = { type: 'FeatureCollection', features: [] };
+
+/** What the map tells. */
+export interface MapListener {
+  moved(camera: Camera): void;
+  picked(cell: string | undefined): void;
+  pickedDevice(tenant: string, device: string): void;
+  hovered(cell: string | undefined, x: number, y: number): void;
+}
+
+/** How hexagons are coloured. */
+export interface Paint {
+  colours: readonly string[];
+  domain: Domain;
+  /** What is shown may be out of date. */
+  isStale: boolean;
+}
+
+export interface DeviceMark {
+  tenant: string;
+  device: string;
+  lat: number;
+  lon: number;
+}
+
+export class HexagonMap {
+  readonly #map: MapLibre;
+  readonly #listener: MapListener;
+  /** Values that the map has, by cell. */
+  #values = new Map<string, number>();
+  /** Cells whose outline the map has. */
+  #drawn = new Set<string>();
+  #hovered: string | undefined;
+  #paint: Paint | undefined;
+  #isReady = false;
+  #countries: 'none' | 'coming' | 'here' = 'none';
+  #gridAt = '';
+  /** What was asked for before the map was ready. */
+  #waiting: (() => void)[] = [];
+  readonly #stillness = matchMedia('(prefers-reduced-motion: reduce)');
+
+  constructor(container: HTMLElement, camera: Camera | undefined, listener: MapListener) {
+    this.#listener = listener;
+    this.#map = new MapLibre({
+      container,
+      style: baseStyle(mapColours()),
+      center: camera ? [camera.lon, camera.lat] : [10, 25],
+      zoom: camera?.zoom ?? 1.4,
+      minZoom: 0.8,
+      maxZoom: 17,
+      attributionControl: { compact: true, customAttribution: 'Land: Natural Earth' },
+      dragRotate: false,
+      pitchWithRotate: false,
+      touchPitch: false,
+      fadeDuration: 0,
+    });
+    this.#map.touchZoomRotate.disableRotation();
+    this.#map.keyboard.disableRotation();
+    this.#map.addControl(new NavigationControl({ showCompass: false }), 'bottom-right');
+    this.#map.addControl(new ScaleControl({ maxWidth: 96 }), 'bottom-right');
+    this.#map.on('load', () => this.#ready());
+    this.#map.on('move', () => this.#follow());
+    this.#map.on('moveend', () => listener.moved(this.camera()));
+    this.#map.on('click', (event) => this.#click(event));
+    this.#map.on('mousemove', (event) => this.#hover(event));
+    this.#map.on('mouseout', () => this.#setHovered(undefined, 0, 0));
+    const canvas = this.#map.getCanvas();
+    canvas.setAttribute(
+      'aria-label',
+      'Map of hexagons. Arrow keys move it, plus and minus zoom; T opens it as a table.',
+    );
+  }
+
+  camera(): Camera {
+    const { lat, lng } = this.#map.getCenter();
+    return { lat, lon: wrapLongitude(lng), zoom: this.#map.getZoom() };
+  }
+
+  /** The box that is asked for: what is in view, and a margin. */
+  box(): BoundingBox {
+    const bounds = this.#map.getBounds();
+    const [west, south, east, north] = [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()];
+    return snappedBox(west, south, east, north, this.#map.getZoom());
+  }
+
+  /** Exactly what is in view. */
+  view(): BoundingBox {
+    const bounds = this.#map.getBounds();
+    if (bounds.getEast() - bounds.getWest() >= 360) return [-180, bounds.getSouth(), 180, bounds.getNorth()];
+    return [wrapLongitude(bounds.getWest()), bounds.getSouth(), wrapLongitude(bounds.getEast()), bounds.getNorth()];
+  }
+
+  /** Where a place is on the screen, in pixels. */
+  project(latitude: number, longitude: number): { x: number; y: number } {
+    return this.#map.project([longitude, latitude]);
+  }
+
+  moveTo(camera: Camera): void {
+    this.#map.easeTo({ center: [camera.lon, camera.lat], zoom: camera.zoom, duration: this.#duration() });
+  }
+
+  /** Shows all of these cells. */
+  fit(
+    cells: readonly string[],
+    zoomMax: number,
+    padding: { top: number; bottom: number; left: number; right: number },
+  ) {
+    const bounds = new LngLatBounds();
+    for (const cell of cells) for (const corner of outline(cell)) bounds.extend(corner);
+    if (!bounds.isEmpty()) {
+      this.#map.fitBounds(bounds, { padding, maxZoom: zoomMax, duration: 0 });
+    }
+  }
+
+  focus(): void {
+    this.#map.getCanvas().focus();
+  }
+
+  resize(): void {
+    this.#map.resize();
+  }
+
+  /** All hexagons of a view, in place of those before. */
+  replace(values: ReadonlyMap<string, number>): void {
+    this.#whenReady(() => {
+      const gone = [...this.#values.keys()].filter((cell) => !values.has(cell));
+      const missing = [...values.keys()].filter((cell) => !this.#drawn.has(cell));
+      if (missing.length > this.#drawn.size || this.#drawn.size + missing.length > HEXAGONS_KEPT) {
+        this.#map.removeFeatureState({ source: 'cells' });
+        this.#drawn = new Set(values.keys());
+        this.#values.clear();
+        this.#cells().setData({ type: 'FeatureCollection', features: [...values.keys()].map(hexagon) });
+      } else {
+        this.#draw(missing);
+        for (const cell of gone) this.#state(cell, { value: null });
+        for (const cell of gone) this.#values.delete(cell);
+      }
+      this.#set(values);
+    });
+  }
+
+  /** Hexagons that changed; they light up for a moment. */
+  change(values: ReadonlyMap<string, number>): void {
+    this.#whenReady(() => {
+      this.#draw([...values.keys()].filter((cell) => !this.#drawn.has(cell)));
+      this.#set(values);
+      if (!this.#stillness.matches && values.size <= FLASHES_MAX) this.#flash([...values.keys()]);
+    });
+  }
+
+  paint(paint: Paint): void {
+    this.#paint = paint;
+    this.#whenReady(() => this.#applyPaint());
+  }
+
+  /** The outline of what is selected. */
+  select(cell: string | undefined): void {
+    this.#whenReady(() => {
+      const features = cell ? [hexagon(cell)] : [];
+      this.#source('selected').setData({ type: 'FeatureCollection', features });
+    });
+  }
+
+  /** A device, and the path that it came by. */
+  showDevice(device: DeviceMark | undefined, track: readonly (readonly [number, number])[]): void {
+    this.#whenReady(() => {
+      const features: FeatureCollection['features'] = [];
+      // Where a path crosses the antimeridian it goes on beyond it.
+      let before: number | undefined;
+      const path = track.map(([longitude, latitude]) => {
+        const turns: number = before === undefined ? 0 : Math.round((before - longitude) / 360);
+        before = longitude + 360 * turns;
+        return [before, latitude];
+      });
+      if (path.length > 1) {
+        features.push({ type: 'Feature', properties: {}, geometry: { type: 'LineString', coordinates: path } });
+      }
+      if (device) {
+        const coordinates = [device.lon, device.lat];
+        features.push({ type: 'Feature', properties: {}, geometry: { type: 'Point', coordinates } });
+      }
+      this.#source('device').setData({ type: 'FeatureCollection', features });
+    });
+  }
+
+  /** Devices as points, to be picked. */
+  showDevices(devices: readonly DeviceMark[]): void {
+    this.#whenReady(() =>
+      this.#source('devices').setData({
+        type: 'FeatureCollection',
+        features: devices.map(({ tenant, device, lat, lon }) => ({
+          type: 'Feature',
+          properties: { tenant, device },
+          geometry: { type: 'Point', coordinates: [lon, lat] },
+        })),
+      }),
+    );
+  }
+
+  /** Takes the colours of the page again, after they changed. */
+  restyle(): void {
+    this.#whenReady(() => {
+      const colours = mapColours();
+      const map = this.#map;
+      map.setPaintProperty('water', 'background-color', colours.water);
+      map.setPaintProperty('land', 'fill-color', colours.land);
+      map.setPaintProperty('borders', 'line-color', colours.border);
+      for (const index of [0, 1, 2]) map.setPaintProperty(`grid-${index}`, 'line-color', colours.grid);
+      map.setPaintProperty('degrees', 'text-color', colours.label);
+      map.setPaintProperty('degrees', 'text-halo-color', colours.land);
+      map.setPaintProperty('names', 'text-color', colours.label);
+      map.setPaintProperty('names', 'text-halo-color', colours.land);
+      map.setPaintProperty('cells-edge', 'line-color', edgeColour(colours.accent, colours.surface));
+      map.setPaintProperty('selected', 'line-color', colours.accent);
+      map.setPaintProperty('selected-halo', 'line-color', colours.surface);
+      map.setPaintProperty('track', 'line-color', colours.accent);
+      map.setPaintProperty('device', 'circle-color', colours.accent);
+      map.setPaintProperty('device', 'circle-stroke-color', colours.surface);
+      map.setPaintProperty('devices', 'circle-color', colours.ink);
+      map.setPaintProperty('devices', 'circle-stroke-color', colours.surface);
+    });
+  }
+
+  #ready(): void {
+    const map = this.#map;
+    const colours = mapColours();
+    const none: ExpressionSpecification = ['==', ['feature-state', 'value'], null];
+    map.addSource('cells', { type: 'geojson', data: EMPTY, promoteId: 'h3', tolerance: 0, buffer: 32 });
+    for (const name of ['selected', 'device', 'devices']) map.addSource(name, { type: 'geojson', data: EMPTY });
+    map.addLayer({
+      id: 'cells',
+      type: 'fill',
+      source: 'cells',
+      paint: { 'fill-opacity': ['case', none, 0, 0.8], 'fill-antialias': false },
+    });
+    map.addLayer({
+      id: 'cells-edge',
+      type: 'line',
+      source: 'cells',
+      paint: {
+        'line-color': edgeColour(colours.accent, colours.surface),
+        'line-width': ['case', ['boolean', ['feature-state', 'lit'], false], 2, 1],
+        'line-opacity': ['case', none, 0, ['boolean', ['feature-state', 'lit'], false], 1, 0.35],
+      },
+    });
+    map.addLayer({
+      id: 'track',
+      type: 'line',
+      source: 'device',
+      filter: ['==', ['geometry-type'], 'LineString'],
+      layout: { 'line-cap': 'round', 'line-join': 'round' },
+      paint: { 'line-color': colours.accent, 'line-width': 3, 'line-opacity': 0.9 },
+    });
+    const outlineOf = (id: string, color: string, width: number) =>
+      map.addLayer({
+        id,
+        type: 'line',
+        source: 'selected',
+        layout: { 'line-join': 'round' },
+        paint: { 'line-color': color, 'line-width': width },
+      });
+    outlineOf('selected-halo', colours.surface, 6);
+    outlineOf('selected', colours.accent, 3);
+    const points = (id: string, color: string, radius: number) =>
+      map.addLayer({
+        id,
+        type: 'circle',
+        source: id,
+        filter: ['==', ['geometry-type'], 'Point'],
+        paint: {
+          'circle-radius': radius,
+          'circle-color': color,
+          'circle-stroke-color': colours.surface,
+          'circle-stroke-width': id === 'device' ? 3 : 1,
+        },
+      });
+    points('devices', colours.ink, 3.5);
+    points('device', colours.accent, 8);
+    addLabels((layer, below) => map.addLayer(layer, below), colours);
+    this.#isReady = true;
+    void this.#loadGround();
+    this.#applyPaint();
+    for (const work of this.#waiting.splice(0)) work();
+    this.#follow();
+    this.#listener.moved(this.camera());
+  }
+
+  async #loadGround(): Promise<void> {
+    const land = await loadLand();
+    if (this.#countries !== 'here') this.#source('land').setData(land);
+  }
+
+  /** What depends on where one looks. */
+  #follow(): void {
+    if (!this.#isReady) return;
+    if (this.#countries === 'none' && this.#map.getZoom() >= COUNTRIES_ZOOM) {
+      this.#countries = 'coming';
+      // The hexagons come first.
+      this.#map.once('idle', () => void this.#loadCountries());
+    }
+    const { lat, lng } = this.#map.getCenter();
+    const at = this.#map.getZoom() >= 9 ? `${Math.floor(lat)} ${Math.floor(lng)}` : '';
+    if (at && at !== this.#gridAt) {
+      this.#gridAt = at;
+      this.#source('grid').setData(fineGrid(lat, lng));
+    }
+  }
+
+  async #loadCountries(): Promise<void> {
+    try {
+      const { land, borders, names } = await loadCountries();
+      this.#countries = 'here';
+      this.#source('land').setData(land);
+      this.#source('borders').setData(borders);
+      this.#source('names').setData(names);
+    } catch {
+      // The rough coast stays; the next move tries again.
+      this.#countries = 'none';
+    }
+  }
+
+  #applyPaint(): void {
+    if (!this.#paint || !this.#isReady) return;
+    const { colours, domain, isStale } = this.#paint;
+    const none: ExpressionSpecification = ['==', ['feature-state', 'value'], null];
+    const stops = colours.flatMap((colour, index) => [
+      domain.min + ((domain.max - domain.min) * index) / (colours.length - 1),
+      colour,
+    ]);
+    const value: ExpressionSpecification = ['coalesce', ['feature-state', 'value'], domain.min];
+    const ramp = ['interpolate', ['linear'], value, ...stops] as unknown as ExpressionSpecification;
+    this.#map.setPaintProperty('cells', 'fill-color', ramp);
+    this.#map.setPaintProperty('cells', 'fill-opacity', ['case', none, 0, isStale ? 0.35 : 0.8]);
+  }
+
+  #click(event: MapMouseEvent): void {
+    if (!this.#isReady) return;
+    const { x, y } = event.point;
+    // A finger is not as exact as a pixel.
+    const near: [[number, number], [number, number]] = [
+      [x - 6, y - 6],
+      [x + 6, y + 6],
+    ];
+    const [device] = this.#map.queryRenderedFeatures(near, { layers: ['devices'] });
+    if (device) {
+      const { tenant, device: name } = device.properties as { tenant: string; device: string };
+      return this.#listener.pickedDevice(tenant, name);
+    }
+    this.#listener.picked(this.#cellAt(event));
+  }
+
+  #hover(event: MapMouseEvent): void {
+    if (this.#isReady) this.#setHovered(this.#cellAt(event), event.point.x, event.point.y);
+  }
+
+  #cellAt(event: MapMouseEvent): string | undefined {
+    const found = this.#map.queryRenderedFeatures(event.point, { layers: ['cells'] });
+    return found.map((feature) => String(feature.properties['h3'])).find((cell) => this.#values.has(cell));
+  }
+
+  #setHovered(cell: string | undefined, x: number, y: number): void {
+    if (cell !== this.#hovered) {
+      this.#hovered = cell;
+      this.#map.getCanvas().style.cursor = cell ? 'pointer' : '';
+    }
+    this.#listener.hovered(cell, x, y);
+  }
+
+  #draw(cells: readonly string[]): void {
+    if (cells.length === 0) return;
+    for (const cell of cells) this.#drawn.add(cell);
+    this.#cells().updateData({ add: cells.map(hexagon) });
+  }
+
+  #set(values: ReadonlyMap<string, number>): void {
+    for (const [cell, value] of values) {
+      if (this.#values.get(cell) === value) continue;
+      this.#values.set(cell, value);
+      this.#state(cell, { value });
+    }
+  }
+
+  #flash(cells: readonly string[]): void {
+    for (const cell of cells) this.#state(cell, { lit: true });
+    setTimeout(() => {
+      for (const cell of cells) this.#state(cell, { lit: false });
+    }, FLASH_MS);
+  }
+
+  #state(cell: string, state: Record<string, unknown>): void {
+    this.#map.setFeatureState({ source: 'cells', id: cell }, state);
+  }
+
+  #cells(): GeoJSONSource {
+    return this.#source('cells');
+  }
+
+  #source(name: string): GeoJSONSource {
+    return this.#map.getSource(name) as GeoJSONSource;
+  }
+
+  #whenReady(work: () => void): void {
+    if (this.#isReady) work();
+    else this.#waiting.push(work);
+  }
+
+  #duration(): number {
+    return this.#stillness.matches ? 0 : 500;
+  }
+}
+
+/** Outlines are of the ground's colour, and of the accent while they are lit. */
+function edgeColour(accent: string, surface: string): ExpressionSpecification {
+  return ['case', ['boolean', ['feature-state', 'lit'], false], accent, surface];
+}

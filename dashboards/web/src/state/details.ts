@@ -1,0 +1,138 @@
+/** What the drawer shows: a device with its track, or a hexagon with the devices in it. */
+
+import { effect, signal } from '@preact/signals';
+import { cellToBoundary, cellToLatLng, getResolution, latLngToCell } from 'h3-js';
+
+import type { BoundingBox, CellsAnswer, Device, DevicesAnswer, TrackAnswer } from '../data/answers';
+import { ask, Problem, url } from '../data/api';
+import { DEVICES_LISTED_MAX, TRACK_MS } from '../limits';
+import { boxText } from '../map/resolution';
+import type { Hexagon } from './hexagons';
+import { isPaused, view } from './store';
+import { isMoving, periodOf, rangeOf, type Time } from './time';
+import type { Selection, View } from './view';
+
+/** How often a device that is looked at is asked for. */
+const DEVICE_MS = 3_000;
+
+export interface Details {
+  readonly selection: Selection;
+  readonly device: Device | undefined;
+  readonly track: TrackAnswer | undefined;
+  /** The value of the hexagon, whether the map shows its resolution now or not. */
+  readonly hexagon: Hexagon | undefined;
+  /** Devices in the hexagon. */
+  readonly devices: readonly Device[] | undefined;
+  readonly problem: string | undefined;
+}
+
+export const details = signal<Details | undefined>(undefined);
+
+const NOTHING = { device: undefined, track: undefined, hexagon: undefined, devices: undefined, problem: undefined };
+
+export function startDetails(): void {
+  let work: AbortController | undefined;
+  let before = '';
+  effect(() => {
+    const { selection, tenant, metric, aggregate, time, period } = view.value;
+    const paused = isPaused.value;
+    const text = JSON.stringify([selection, tenant, metric, aggregate, time, period, paused]);
+    if (text === before) return;
+    before = text;
+    work?.abort();
+    if (!selection) {
+      details.value = undefined;
+      return;
+    }
+    work = new AbortController();
+    if (JSON.stringify(details.peek()?.selection) !== JSON.stringify(selection))
+      details.value = { selection, ...NOTHING };
+    void follow(selection, view.peek(), paused, work.signal);
+  });
+}
+
+async function follow(selection: Selection, of: View, isOnce: boolean, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const found =
+        selection.kind === 'device'
+          ? await deviceOf(selection, of.time, signal)
+          : await cellOf(selection.cell, of, signal);
+      if (signal.aborted) return;
+      details.value = { selection, ...NOTHING, ...found };
+    } catch (error) {
+      if (signal.aborted) return;
+      const problem = error instanceof Problem ? error.message : 'this cannot be shown';
+      details.value = { ...(details.value ?? { selection, ...NOTHING }), problem };
+      if (error instanceof Problem && !error.isPassing) return;
+    }
+    if (isOnce) return;
+    await new Promise((resolve) => setTimeout(resolve, DEVICE_MS));
+  }
+}
+
+async function deviceOf(selection: Selection & { kind: 'device' }, time: Time, signal: AbortSignal) {
+  const path = `devices/${encodeURIComponent(selection.tenant)}/${encodeURIComponent(selection.device)}`;
+  const nowMs = Date.now();
+  // A live view shows where the device came from, not only since the hour began.
+  const range = time.kind === 'live' ? { fromMs: nowMs - TRACK_MS, toMs: nowMs } : rangeOf(time, 60, nowMs);
+  const track = url(`${path}/track`, { from: range.fromMs, to: isMoving(time, nowMs) ? undefined : range.toMs });
+  const [device, points] = await Promise.all([
+    ask<Device>(fetch, url(path), signal),
+    ask<TrackAnswer>(fetch, track, signal),
+  ]);
+  return { device: device.body, track: points.body };
+}
+
+async function cellOf(cell: string, of: View, signal: AbortSignal) {
+  const resolution = getResolution(cell);
+  const address = url('devices', { tenant: of.tenant, bbox: boxText(boxOf(cell)), limit: DEVICES_LISTED_MAX });
+  const [devices, hexagon] = await Promise.all([
+    ask<DevicesAnswer>(fetch, address, signal),
+    of.metric === '' ? undefined : valueOf(cell, of, signal),
+  ]);
+  const isIn = (device: Device) =>
+    device.lat !== null && device.lon !== null && latLngToCell(device.lat, device.lon, resolution) === cell;
+  return { devices: devices.body.devices.filter(isIn), hexagon };
+}
+
+/** Asks for a box that holds the centre of this hexagon and of no other. */
+async function valueOf(cell: string, of: View, signal: AbortSignal): Promise<Hexagon | undefined> {
+  const [latitude, longitude] = cellToLatLng(cell);
+  const period = periodOf(of.time, of.period);
+  const range = rangeOf(of.time, period, Date.now());
+  const slack = 1e-6;
+  const address = url('cells', {
+    tenant: of.tenant,
+    metric: of.metric,
+    agg: of.aggregate,
+    period,
+    res: getResolution(cell),
+    bbox: boxText([
+      Math.max(-180, longitude - slack),
+      Math.max(-90, latitude - slack),
+      Math.min(180, longitude + slack),
+      Math.min(90, latitude + slack),
+    ]),
+    from: range.fromMs,
+    to: range.toMs,
+  });
+  const { body } = await ask<CellsAnswer>(fetch, address, signal);
+  const at = body.cells.indexOf(cell);
+  const value = body.values[at];
+  return value === null || value === undefined ? undefined : { value, count: body.counts[at] ?? 0 };
+}
+
+/** The box around a hexagon. */
+function boxOf(cell: string): BoundingBox {
+  const corners = cellToBoundary(cell);
+  const latitudes = corners.map(([latitude]) => latitude);
+  const longitudes = corners.map(([, longitude]) => longitude);
+  const [west, east] = [Math.min(...longitudes), Math.max(...longitudes)];
+  const [south, north] = [Math.min(...latitudes), Math.max(...latitudes)];
+  if (east - west <= 180) return [west, south, east, north];
+  // It lies across the antimeridian.
+  const western = longitudes.filter((longitude) => longitude > 0);
+  const eastern = longitudes.filter((longitude) => longitude <= 0);
+  return [Math.min(...western), south, Math.max(...eastern), north];
+}

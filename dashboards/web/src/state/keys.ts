@@ -1,0 +1,55 @@
+/** Keyboard shortcuts: one list, from which both the keys and their sheet are made. */
+
+import { isHelpOpen, isMenuOpen, isPaused, change, metrics, permalink, switchTheme, view } from './store';
+import { copyLink, fitToData, focusMap } from './stage';
+
+export interface Shortcut {
+  readonly keys: readonly string[];
+  readonly does: string;
+  readonly run?: () => void;
+}
+
+function step(by: number): void {
+  const all = metrics.value;
+  if (all.length === 0) return;
+  const at = all.indexOf(view.value.metric);
+  change({ metric: all[(at + by + all.length) % all.length] as string });
+}
+
+/** Closes what was opened last. */
+function close(): void {
+  if (isHelpOpen.value) isHelpOpen.value = false;
+  else if (isMenuOpen.value) isMenuOpen.value = false;
+  else if (view.value.selection) change({ selection: undefined });
+  else if (view.value.isTableOpen) change({ isTableOpen: false });
+}
+
+export const SHORTCUTS: readonly Shortcut[] = [
+  { keys: ['/'], does: 'Search for a device', run: () => document.getElementById('search')?.focus() },
+  { keys: ['m'], does: 'Go to the map', run: focusMap },
+  { keys: ['t'], does: 'Open or close the table', run: () => change({ isTableOpen: !view.value.isTableOpen }) },
+  { keys: ['s'], does: 'Fold or unfold the series', run: () => change({ isSeriesOpen: !view.value.isSeriesOpen }) },
+  { keys: ['p'], does: 'Pause or go on', run: () => (isPaused.value = !isPaused.value) },
+  { keys: ['['], does: 'Metric before', run: () => step(-1) },
+  { keys: [']'], does: 'Next metric', run: () => step(1) },
+  { keys: ['f'], does: 'Go to where the data is', run: () => void fitToData() },
+  { keys: ['c'], does: 'Copy a link to this view', run: () => void copyLink(permalink()) },
+  { keys: ['d'], does: 'Dark or light', run: switchTheme },
+  { keys: ['?'], does: 'This list', run: () => (isHelpOpen.value = !isHelpOpen.value) },
+  { keys: ['Escape'], does: 'Close what is open', run: close },
+  { keys: ['←', '↑', '→', '↓', '+', '−'], does: 'On the map: move and zoom' },
+];
+
+export function listenToKeys(): void {
+  addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const target = event.target as HTMLElement;
+    const isTyping = target.matches('input, select, textarea');
+    if (isTyping && event.key !== 'Escape') return;
+    const shortcut = SHORTCUTS.find((one) => one.run && one.keys.includes(event.key));
+    if (!shortcut?.run) return;
+    event.preventDefault();
+    if (isTyping) target.blur();
+    shortcut.run();
+  });
+}

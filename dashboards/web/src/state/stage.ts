@@ -1,0 +1,207 @@
+/** Joins map and state: what one does on the map changes the view, and what the view says is shown on the map. */
+
+import { batch, effect, signal } from '@preact/signals';
+import { cellToLatLng, getResolution } from 'h3-js';
+
+import type { CatalogAnswer, CellsAnswer, Device } from '../data/answers';
+import { ask, Problem, url } from '../data/api';
+import { backoffMs } from '../data/backoff';
+import { FIRST_VIEW_RESOLUTION } from '../limits';
+import { busiest } from '../map/firstview';
+import { HexagonMap } from '../map/map';
+import { boxText, hexagonPx } from '../map/resolution';
+import { WORLD } from '../data/answers';
+import { domain, frame, hexagons, isStale, palette, startHexagons } from './hexagons';
+import { details, startDetails } from './details';
+import { startSeries } from './series';
+import { catalog, change, metrics, now, say, theme, view } from './store';
+import { rangeOf } from './time';
+import type { Selection } from './view';
+
+/** What the pointer is on. */
+export const hovered = signal<{ cell: string; x: number; y: number } | undefined>(undefined);
+/** Why the page cannot start yet. */
+export const startProblem = signal<string | undefined>(undefined);
+/** There is nothing stored at all. */
+export const isEmptyStore = signal(false);
+
+/** Metrics that show a fleet well, where nobody has chosen one. */
+const PREFERRED = ['speed', 'temperature'];
+
+/** How often it is looked for new metrics and tenants. */
+const CATALOG_MS = 15_000;
+
+let map: HexagonMap | undefined;
+
+export function openMap(container: HTMLElement): void {
+  map = new HexagonMap(container, view.value.camera, {
+    moved: (camera) => {
+      const here = map;
+      if (!here) return;
+      batch(() => {
+        frame.value = { box: here.box(), view: here.view(), zoom: camera.zoom, latitude: camera.lat };
+        // Where the page looks before it knows where data is, is nobody's choice.
+        if (isPlaced) change({ camera });
+      });
+    },
+    picked: (cell) => change({ selection: cell ? { kind: 'cell', cell } : undefined }),
+    pickedDevice: (tenant, device) => change({ selection: { kind: 'device', tenant, device } }),
+    hovered: (cell, x, y) => {
+      hovered.value = cell ? { cell, x, y } : undefined;
+    },
+  });
+  isPlaced = view.value.camera !== undefined;
+  startHexagons(map);
+  startSeries();
+  startDetails();
+  effect(() => {
+    map?.paint({ colours: palette.value, domain: domain.value, isStale: isStale.value });
+  });
+  effect(() => {
+    if (theme.value) map?.restyle();
+  });
+  effect(() => {
+    const { selection } = view.value;
+    map?.select(selection?.kind === 'cell' ? selection.cell : undefined);
+  });
+  effect(drawDetails);
+  void readCatalog();
+}
+
+/** Whether the first view has been found, or was given. */
+let isPlaced = false;
+
+function drawDetails(): void {
+  const found = details.value;
+  const device = found?.device;
+  const isPlacedDevice = device && device.lat !== null && device.lon !== null;
+  const mark = isPlacedDevice
+    ? { tenant: device.tenant, device: device.device, lat: device.lat as number, lon: device.lon as number }
+    : undefined;
+  map?.showDevice(mark, found?.track?.points.map((point) => [point.lon, point.lat] as const) ?? []);
+  const inCell = found?.devices?.filter((one) => one.lat !== null && one.lon !== null) ?? [];
+  map?.showDevices(inCell.map((one) => ({ ...one, lat: one.lat as number, lon: one.lon as number })));
+}
+
+/** Reads what is measured, and again now and then; the first time it finds the first view. */
+async function readCatalog(): Promise<void> {
+  for (let failures = 0; ;) {
+    try {
+      const { body } = await ask<CatalogAnswer>(fetch, url('metrics-catalog'));
+      failures = 0;
+      startProblem.value = undefined;
+      catalog.value = body.metrics;
+      isEmptyStore.value = body.metrics.length === 0;
+      chooseMetric();
+      if (!isPlaced && body.metrics.length > 0) await findFirstView();
+    } catch (error) {
+      failures += 1;
+      startProblem.value = error instanceof Problem ? error.message : 'the page cannot start';
+    }
+    const pauseMs = failures > 0 ? backoffMs(failures, Math.random()) : isEmptyStore.value ? 2_000 : CATALOG_MS;
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+}
+
+function chooseMetric(): void {
+  const known = metrics.value;
+  if (view.value.metric !== '' || known.length === 0) return;
+  change({ metric: PREFERRED.find((name) => known.includes(name)) ?? (known[0] as string) });
+}
+
+/** What a link selects, if anything; else where data is. */
+async function findFirstView(): Promise<void> {
+  const { selection } = view.value;
+  if (selection?.kind === 'cell') {
+    isPlaced = true;
+    return goTo(selection, cellToLatLng(selection.cell));
+  }
+  if (selection) {
+    const path = `devices/${encodeURIComponent(selection.tenant)}/${encodeURIComponent(selection.device)}`;
+    // The drawer says what is wrong with it, if anything.
+    const found = await ask<Device>(fetch, url(path)).catch(() => undefined);
+    const { lat, lon } = found?.body ?? { lat: null, lon: null };
+    if (lat !== null && lon !== null) {
+      isPlaced = true;
+      return goTo(selection, [lat, lon]);
+    }
+  }
+  return fitToData();
+}
+
+/** Moves to the place with the most events: first roughly, then to its hexagons. */
+export async function fitToData(): Promise<void> {
+  const { tenant, metric, time } = view.value;
+  if (metric === '') return;
+  // An hour that has only begun says little about where data is.
+  const looked = time.kind === 'live' ? ({ kind: 'last', seconds: 3_600 } as const) : time;
+  const { fromMs: from, toMs: to } = rangeOf(looked, 3_600, now.value);
+  const common = { tenant, metric, agg: 'count', period: 3_600, from, to };
+  const rough = await ask<CellsAnswer>(
+    fetch,
+    url('cells', { ...common, res: FIRST_VIEW_RESOLUTION, bbox: boxText(WORLD) }),
+  );
+  const cells = busiest(rough.body);
+  if (cells.length === 0) {
+    isPlaced = true;
+    return;
+  }
+  const centres = cells.map((cell) => cellToLatLng(cell));
+  const around = boxAround(centres, 1.5);
+  const fine = await ask<CellsAnswer>(fetch, url('cells', { ...common, res: 7, bbox: around }));
+  isPlaced = true;
+  map?.fit(fine.body.cells.length > 0 ? fine.body.cells : cells, 12, margins());
+}
+
+/** A box around places, in degrees; wide enough for the cells that they are centres of. */
+function boxAround(places: readonly (readonly [number, number])[], margin: number): string {
+  const latitudes = places.map(([latitude]) => latitude);
+  const longitudes = places.map(([, longitude]) => longitude);
+  const [south, north] = [Math.min(...latitudes) - margin, Math.max(...latitudes) + margin];
+  const [west, east] = [Math.min(...longitudes) - margin, Math.max(...longitudes) + margin];
+  return boxText([Math.max(-180, west), Math.max(-90, south), Math.min(180, east), Math.min(90, north)]);
+}
+
+/** What lies over the map's edges, so that nothing is fitted behind it. */
+function margins() {
+  const isNarrow = innerWidth < 720;
+  const bottom = view.value.isSeriesOpen ? 224 : 72;
+  return { top: isNarrow ? 128 : 80, bottom: Math.min(bottom, innerHeight / 3), left: 24, right: 24 };
+}
+
+/** Selects something and brings it into view. */
+export function goTo(selection: Selection, place: readonly [number, number] | undefined): void {
+  change({ selection });
+  if (!place || !map) return;
+  const [lat, lon] = place;
+  const { zoom } = map.camera();
+  if (selection.kind === 'device') return map.moveTo({ lat, lon, zoom: Math.max(zoom, 11) });
+  // Far enough in to see the hexagon as one.
+  const resolution = getResolution(selection.cell);
+  let near = zoom;
+  while (hexagonPx(resolution, near, lat) < 16 && near < 16) near += 0.5;
+  map.moveTo({ lat, lon, zoom: near });
+}
+
+export function focusMap(): void {
+  map?.focus();
+}
+
+/** The value of a hexagon that is on the map. */
+export function valueOf(cell: string) {
+  return hexagons.value.get(cell);
+}
+
+export async function copyLink(link: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(link);
+    say('Link copied');
+  } catch {
+    say('The browser does not allow copying; the link is in its address bar');
+  }
+}
+
+/** For tests in a browser: where a place is on the screen. */
+export function project(latitude: number, longitude: number) {
+  return map?.project(latitude, longitude);
+}

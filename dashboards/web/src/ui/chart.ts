@@ -1,0 +1,153 @@
+/** Draws a series with uPlot. What is not final is hatched. */
+
+import type uPlot from 'uplot';
+
+import type { SeriesAnswer } from '../data/answers';
+import { number, tick } from '../format';
+
+export interface Chart {
+  show(answer: SeriesAnswer): void;
+  close(): void;
+}
+
+/** The library fails where the browser's language is no language, as in bare containers: then it is English. */
+async function load(): Promise<typeof uPlot> {
+  try {
+    new Intl.NumberFormat(navigator.language);
+  } catch {
+    Object.defineProperty(navigator, 'language', { value: 'en-US', configurable: true });
+  }
+  await import('uplot/dist/uPlot.min.css');
+  return (await import('uplot')).default;
+}
+
+export async function drawChart(element: HTMLElement): Promise<Chart> {
+  const Plot = await load();
+  let [finalUntil, from, to] = [0, 0, 1];
+  let plot: uPlot | undefined;
+  let colours = '';
+  const make = (data: uPlot.AlignedData) => {
+    plot?.destroy();
+    plot = new Plot(
+      options(
+        element,
+        () => finalUntil,
+        () => [from, to],
+      ),
+      data,
+      element,
+    );
+  };
+  const observer = new ResizeObserver(() => plot?.setSize(size(element)));
+  observer.observe(element);
+  return {
+    show(answer) {
+      [from, to] = [Date.parse(answer.from) / 1_000, Date.parse(answer.to) / 1_000];
+      const fresh = answer.freshness ? Date.parse(answer.freshness) / 1_000 : 0;
+      // A bucket is final once all of it is.
+      finalUntil = Math.floor(fresh / answer.period) * answer.period;
+      const data = dataOf(answer);
+      const now = document.documentElement.dataset['theme'] ?? '';
+      if (!plot || now !== colours) make(data);
+      else plot.setData(data);
+      colours = now;
+      element.dataset['points'] = String(answer.buckets.length);
+    },
+    close() {
+      observer.disconnect();
+      plot?.destroy();
+    },
+  };
+}
+
+/** Every bucket of the range, so that those without events show as gaps. */
+function dataOf(answer: SeriesAnswer): uPlot.AlignedData {
+  const values = new Map(
+    answer.buckets.map((bucket, index) => [Date.parse(bucket) / 1_000, answer.values[index] ?? null]),
+  );
+  const times: number[] = [];
+  for (let at = Date.parse(answer.from) / 1_000; at < Date.parse(answer.to) / 1_000; at += answer.period)
+    times.push(at);
+  return [times, times.map((at) => values.get(at) ?? null)];
+}
+
+function size(element: HTMLElement) {
+  return { width: Math.max(64, element.clientWidth), height: Math.max(64, element.clientHeight) };
+}
+
+function options(element: HTMLElement, finalUntil: () => number, range: () => [number, number]): uPlot.Options {
+  const style = getComputedStyle(document.documentElement);
+  const token = (name: string) => style.getPropertyValue(name).trim();
+  const font = `11px ${token('--font')}`;
+  const axis = { stroke: token('--muted'), font, ticks: { show: false }, grid: { stroke: token('--line'), width: 1 } };
+  return {
+    ...size(element),
+    cursor: { points: { size: 8 }, drag: { x: false, y: false } },
+    legend: { show: false },
+    padding: [8, 24, 0, 0],
+    scales: { x: { range: () => range() }, y: { range: (_, low, high) => around(low, high) } },
+    axes: [
+      { ...axis, size: 28, space: 72, values: (_, splits) => splits.map(clock) },
+      { ...axis, size: 56, space: 32, values: (_, splits) => splits.map(tick) },
+    ],
+    series: [
+      {},
+      {
+        stroke: token('--accent'),
+        width: 2,
+        fill: `color-mix(in srgb, ${token('--accent')} 12%, transparent)`,
+        points: { show: (plot) => (plot.data[0]?.length ?? 0) < 80, size: 4, fill: token('--accent') },
+      },
+    ],
+    hooks: {
+      drawClear: [(plot) => hatch(plot, finalUntil(), token('--line'))],
+      setCursor: [(plot) => tell(plot, element)],
+    },
+  };
+}
+
+/** Room above and below, also where all values are the same; zero stays the floor of what is never below it. */
+function around(low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null) return [0, 1];
+  const margin = (high - low) * 0.12 || Math.abs(high) * 0.1 || 1;
+  return [low >= 0 ? Math.max(0, low - margin) : low - margin, high + margin];
+}
+
+const MINUTES = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const DAYS = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+
+function clock(seconds: number): string {
+  const moment = new Date(seconds * 1_000);
+  return moment.getHours() === 0 && moment.getMinutes() === 0 ? DAYS.format(moment) : MINUTES.format(moment);
+}
+
+/** Hatches what is later than the freshness. */
+function hatch(plot: uPlot, finalUntil: number, colour: string): void {
+  const { left, top, width, height } = plot.bbox;
+  const from = finalUntil > 0 ? Math.max(left, plot.valToPos(finalUntil, 'x', true)) : left;
+  if (from >= left + width) return;
+  const context = plot.ctx;
+  context.save();
+  context.beginPath();
+  context.rect(from, top, left + width - from, height);
+  context.clip();
+  context.strokeStyle = colour;
+  context.lineWidth = devicePixelRatio;
+  const step = 6 * devicePixelRatio;
+  context.beginPath();
+  for (let x = from - height; x < left + width; x += step) {
+    context.moveTo(x, top + height);
+    context.lineTo(x + height, top);
+  }
+  context.stroke();
+  context.restore();
+}
+
+/** The value under the pointer, as a title beside it. */
+function tell(plot: uPlot, element: HTMLElement): void {
+  const index = plot.cursor.idx;
+  const at = index === null || index === undefined ? undefined : plot.data[0]?.[index];
+  const value = index === null || index === undefined ? undefined : plot.data[1]?.[index];
+  if (at === undefined || value === null || value === undefined) element.removeAttribute('data-value');
+  else element.dataset['value'] = `${number(value)} at ${clock(at)}`;
+}

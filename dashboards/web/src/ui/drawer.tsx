@@ -1,0 +1,164 @@
+/** What is selected, in a drawer from the right: a hexagon with the devices in it, or a device with its last values. */
+
+import type { Device } from '../data/answers';
+import { age, AGGREGATE_NAMES, count, number, place, time, unitOf, unitOfAggregate } from '../format';
+import { centre } from '../map/geometry';
+import { details, type Details } from '../state/details';
+import { goTo, valueOf } from '../state/stage';
+import { change, now, onlyTenant, view } from '../state/store';
+import { Icon } from './icons';
+
+export function Drawer() {
+  const { selection } = view.value;
+  if (!selection) return null;
+  const title = selection.kind === 'device' ? selection.device : 'Hexagon';
+  const kind = selection.kind === 'device' ? `Device of ${selection.tenant}` : selection.cell;
+  const found = details.value;
+  return (
+    <aside class="panel drawer" aria-label={`${title}: ${kind}`}>
+      <header class="panel-head">
+        <div>
+          <h2>{title}</h2>
+          <p class="muted small">{kind}</p>
+        </div>
+        <button class="square" aria-label="Close" onClick={() => change({ selection: undefined })}>
+          <Icon name="close" />
+        </button>
+      </header>
+      <div class="scroll pad">
+        {found?.problem && (
+          <p class="problem" role="alert">
+            {found.problem}
+          </p>
+        )}
+        {selection.kind === 'cell' ? (
+          <CellDetails cell={selection.cell} found={found} />
+        ) : (
+          <DeviceDetails found={found} />
+        )}
+      </div>
+    </aside>
+  );
+}
+
+function CellDetails({ cell, found }: { cell: string; found: Details | undefined }) {
+  const { aggregate, metric } = view.value;
+  // The map has what streams in; of other resolutions only what was asked for is known.
+  const hexagon = valueOf(cell) ?? found?.hexagon;
+  const [latitude, longitude] = centre(cell);
+  const unit = unitOfAggregate(aggregate, metric, onlyTenant.value);
+  return (
+    <>
+      <p class="huge" data-testid="cell-value">
+        {number(hexagon?.value)} <span class="muted">{unit}</span>
+      </p>
+      <p class="muted">
+        {AGGREGATE_NAMES[aggregate]} {aggregate === 'count' || aggregate === 'devices' ? '' : metric}
+        {hexagon ? `, from ${count(hexagon.count, 'event')}` : found?.devices ? ': nothing in this range' : ''}
+      </p>
+      <dl>
+        <dt>Centre</dt>
+        <dd>{place(latitude, longitude)}</dd>
+      </dl>
+      <h3>Devices here last</h3>
+      {!found?.devices && !found?.problem && <p class="muted">Loading…</p>}
+      {found?.devices?.length === 0 && <p class="muted">None is here now.</p>}
+      <ul class="list">
+        {found?.devices?.map((device) => (
+          <li key={`${device.tenant}/${device.device}`}>
+            <button onClick={() => openDevice(device)}>
+              <span>{device.device}</span>
+              <span class="muted">{age(now.value - Date.parse(device.ts))}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function openDevice(device: Device): void {
+  goTo({ kind: 'device', tenant: device.tenant, device: device.device }, undefined);
+}
+
+function DeviceDetails({ found }: { found: Details | undefined }) {
+  const device = found?.device;
+  if (!device) return found?.problem ? null : <p class="muted">Loading…</p>;
+  const seenMs = Date.parse(device.ts);
+  const points = found.track?.points ?? [];
+  const hasPlace = device.lat !== null && device.lon !== null;
+  const first = points[0];
+  return (
+    <>
+      <dl>
+        <dt>Last seen</dt>
+        <dd>
+          {time(seenMs, now.value)} <span class="muted">{age(now.value - seenMs)} ago</span>
+        </dd>
+        <dt>Position</dt>
+        <dd>{hasPlace ? place(device.lat as number, device.lon as number) : 'never told'}</dd>
+        <dt>Track</dt>
+        <dd>
+          {count(points.length, 'position')}
+          {first && <span class="muted"> since {time(Date.parse(first.ts), now.value, false)}</span>}
+        </dd>
+      </dl>
+      {hasPlace && (
+        <button
+          class="plain wide"
+          onClick={() =>
+            goTo({ kind: 'device', tenant: device.tenant, device: device.device }, [
+              device.lat as number,
+              device.lon as number,
+            ])
+          }
+        >
+          Show on the map
+        </button>
+      )}
+      <h3>Last values</h3>
+      <Values device={device} />
+      <Attributes device={device} />
+    </>
+  );
+}
+
+/** Each metric can be picked for the map. */
+function Values({ device }: { device: Device }) {
+  return (
+    <ul class="list">
+      {Object.entries(device.metrics).map(([metric, value]) => (
+        <li key={metric}>
+          <button
+            aria-pressed={view.value.metric === metric}
+            title={`Show ${metric} on the map`}
+            onClick={() => change({ metric })}
+          >
+            <span>{metric}</span>
+            <span class="value">
+              {number(value)} <span class="muted">{unitOf(metric, device.tenant)}</span>
+            </span>
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Attributes({ device }: { device: Device }) {
+  const all = Object.entries(device.attributes);
+  if (all.length === 0) return null;
+  return (
+    <>
+      <h3>Attributes</h3>
+      <dl>
+        {all.map(([name, text]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{text}</dd>
+          </div>
+        ))}
+      </dl>
+    </>
+  );
+}

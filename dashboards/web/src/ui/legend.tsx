@@ -1,0 +1,72 @@
+/** What colours mean, with numbers, and whether values are final. */
+
+import { AGGREGATE_NAMES, tick, time, unitOfAggregate } from '../format';
+import { domain, isLoading, palette, shown, visible } from '../state/hexagons';
+import { count } from '../format';
+import { share, ticks } from '../map/palette';
+import { change, now, onlyTenant, view } from '../state/store';
+import { PALETTES } from '../state/view';
+
+export function Legend() {
+  const { metric, aggregate } = view.value;
+  const unit = unitOfAggregate(aggregate, metric, onlyTenant.value);
+  const colours = palette.value;
+  const next = PALETTES[(PALETTES.indexOf(view.value.palette) + 1) % PALETTES.length] ?? 'viridis';
+  const cells = visible.value;
+  return (
+    <section class="legend" aria-label="Legend">
+      <div class="legend-head">
+        <strong>
+          {AGGREGATE_NAMES[aggregate]} {aggregate === 'count' || aggregate === 'devices' ? '' : metric}
+        </strong>
+        <span class="muted">{unit}</span>
+      </div>
+      <button
+        class="ramp"
+        title={`Colours: ${view.value.palette}. Click for ${next}.`}
+        aria-label={`Colours from low to high: ${view.value.palette}. Change to ${next}.`}
+        onClick={() => change({ palette: next })}
+      >
+        <svg viewBox={`0 0 ${colours.length - 1} 1`} preserveAspectRatio="none" aria-hidden="true">
+          <defs>
+            <linearGradient id="ramp">
+              {colours.map((colour, index) => (
+                <stop key={index} offset={index / (colours.length - 1)} stop-color={colour} />
+              ))}
+            </linearGradient>
+          </defs>
+          <rect width={colours.length - 1} height="1" fill="url(#ramp)" />
+        </svg>
+      </button>
+      <div class="ticks" aria-hidden="true">
+        {ticks(domain.value).map((value) => (
+          <span key={value} style={{ left: `${share(domain.value, value) * 100}%` }}>
+            {tick(value)}
+          </span>
+        ))}
+      </div>
+      <p class="legend-foot muted">
+        {isLoading.value ? 'Loading…' : `${count(cells.length, 'hexagon')} of resolution ${shown.value?.res ?? '–'}`}
+        {shown.value?.coarsened && ', coarser as there are very many'}
+      </p>
+      <Finality />
+    </section>
+  );
+}
+
+/** An open bucket is not final: its values still grow. */
+function Finality() {
+  const of = shown.value;
+  if (!of) return null;
+  const end = time(Date.parse(of.to), now.value, false);
+  const start = time(Date.parse(of.from), now.value, false);
+  return (
+    <p class={of.complete ? 'finality' : 'finality is-open'}>
+      <span class="hatch" aria-hidden="true" />
+      {start} – {end}
+      <span class="muted">
+        {of.complete ? 'final' : of.exact === false ? 'not final, and may lack something' : 'not final'}
+      </span>
+    </p>
+  );
+}

@@ -1,0 +1,48 @@
+/** The page: the map is all of it, and everything else lies on its edges. */
+
+import { useEffect, useRef } from 'preact/hooks';
+
+import { listenToKeys } from '../state/keys';
+import { openMap } from '../state/stage';
+import { announcement, toast, view } from '../state/store';
+import { Drawer } from './drawer';
+import { Help } from './help';
+import { Legend } from './legend';
+import { Notice } from './notice';
+import { SeriesPanel } from './series';
+import { CellTable } from './table';
+import { Tooltip } from './tooltip';
+import { TopBar } from './topbar';
+
+export function Page() {
+  const canvas = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (canvas.current) openMap(canvas.current);
+    listenToKeys();
+  }, []);
+  const { isTableOpen, selection, isSeriesOpen } = view.value;
+  const classes = ['page', isTableOpen && 'has-table', selection && 'has-drawer', isSeriesOpen && 'has-series'].filter(
+    Boolean,
+  );
+  return (
+    <div class={classes.join(' ')}>
+      <TopBar />
+      <main class="stage" aria-label="Map">
+        <div class="map" ref={canvas} />
+        <Tooltip />
+        <Notice />
+        <Legend />
+      </main>
+      {isTableOpen && <CellTable />}
+      <SeriesPanel />
+      {selection && <Drawer />}
+      <Help />
+      <div class="toast" role="status">
+        {toast.value}
+      </div>
+      <div class="unseen" aria-live="polite" id="summary">
+        {announcement.value}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,143 @@
+/** Finds a device by the start of its name. */
+
+import { signal } from '@preact/signals';
+
+import type { Device, DevicesAnswer } from '../data/answers';
+import { ask, Problem, url } from '../data/api';
+import { SETTLE_MS, SUGGESTIONS_MAX, TENANTS_SEARCHED_MAX } from '../limits';
+import { goTo } from '../state/stage';
+import { isMenuOpen, tenants, view } from '../state/store';
+import { isIdentifier } from '../state/view';
+import { Icon } from './icons';
+
+interface Found {
+  text: string;
+  devices: Device[];
+  /** Said in place of a list. */
+  note: string | undefined;
+}
+
+const text = signal('');
+const found = signal<Found | undefined>(undefined);
+/** The suggestion that Enter takes. */
+const at = signal(0);
+const isOpen = signal(false);
+
+let work: AbortController | undefined;
+
+function type(next: string): void {
+  text.value = next;
+  isOpen.value = true;
+  work?.abort();
+  work = new AbortController();
+  void look(next.trim(), work.signal);
+}
+
+async function look(start: string, signal: AbortSignal): Promise<void> {
+  if (start === '') {
+    found.value = undefined;
+    return;
+  }
+  if (!isIdentifier(start)) {
+    show(start, [], `No device is called “${start}”: names have letters, digits and . _ : -`);
+    return;
+  }
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  if (signal.aborted) return;
+  try {
+    const among = view.value.tenant ? [view.value.tenant] : tenants.value.slice(0, TENANTS_SEARCHED_MAX);
+    const lists = await Promise.all(among.map((tenant) => startingWith(tenant, start, signal)));
+    const devices = lists.flat().slice(0, SUGGESTIONS_MAX);
+    show(start, devices, devices.length === 0 ? `No device starts with “${start}”.` : undefined);
+  } catch (error) {
+    if (!signal.aborted) show(start, [], error instanceof Problem ? error.message : 'the search failed');
+  }
+}
+
+function show(of: string, devices: Device[], note: string | undefined): void {
+  at.value = 0;
+  found.value = { text: of, devices, note };
+}
+
+/** Names are answered in order, so those with this start follow the start itself. */
+async function startingWith(tenant: string, start: string, signal: AbortSignal): Promise<Device[]> {
+  // What comes right before the start: a shorter name, or one whose last letter is lower.
+  const last = start.charCodeAt(start.length - 1);
+  const before = start.slice(0, -1) + String.fromCharCode(last - 1);
+  const cursor = isIdentifier(before) ? `${tenant}/${before}` : `${tenant}/${start}`;
+  const lists = [ask<DevicesAnswer>(fetch, url('devices', { tenant, cursor, limit: 200 }), signal)];
+  const devices = (await Promise.all(lists)).flatMap((list) => list.body.devices);
+  return devices.filter((one) => one.device.startsWith(start)).slice(0, SUGGESTIONS_MAX);
+}
+
+function take(device: Device | undefined): void {
+  if (!device) return;
+  isOpen.value = false;
+  isMenuOpen.value = false;
+  text.value = '';
+  found.value = undefined;
+  const place = device.lat === null || device.lon === null ? undefined : ([device.lat, device.lon] as const);
+  goTo({ kind: 'device', tenant: device.tenant, device: device.device }, place);
+}
+
+function press(event: KeyboardEvent): void {
+  const count = found.value?.devices.length ?? 0;
+  if (event.key === 'Escape') isOpen.value = false;
+  if (event.key === 'Enter') take(found.value?.devices[at.value]);
+  if (count > 0 && (event.key === 'ArrowDown' || event.key === 'ArrowUp')) {
+    event.preventDefault();
+    at.value = (at.value + (event.key === 'ArrowDown' ? 1 : count - 1)) % count;
+  }
+}
+
+export function Search() {
+  const list = isOpen.value ? found.value : undefined;
+  const active = list && list.devices.length > 0 ? `suggestion-${at.value}` : undefined;
+  return (
+    <div class="search" role="search">
+      <Icon name="search" />
+      <input
+        id="search"
+        type="text"
+        role="combobox"
+        placeholder="Search devices"
+        aria-label="Search devices"
+        aria-expanded={(list?.devices.length ?? 0) > 0}
+        aria-controls="suggestions"
+        aria-autocomplete="list"
+        aria-activedescendant={active}
+        autocomplete="off"
+        spellcheck={false}
+        maxLength={128}
+        value={text.value}
+        onInput={(event) => type(event.currentTarget.value)}
+        onKeyDown={press}
+        onBlur={() => (isOpen.value = false)}
+      />
+      <kbd aria-hidden="true">/</kbd>
+      <ul class="suggestions" id="suggestions" role="listbox" aria-label="Devices" hidden={!list}>
+        {list?.devices.map((device, index) => (
+          <li
+            key={`${device.tenant}/${device.device}`}
+            id={`suggestion-${index}`}
+            role="option"
+            aria-selected={index === at.value}
+            // Before the field loses its focus, and with it the list.
+            onMouseDown={(event) => {
+              event.preventDefault();
+              take(device);
+            }}
+          >
+            <span>{device.device}</span>
+            <span class="muted">{device.tenant}</span>
+          </li>
+        ))}
+        {list?.note && (
+          <li class="note" role="option" aria-disabled="true" aria-selected={false}>
+            {list.note}
+          </li>
+        )}
+      </ul>
+    </div>
+  );
+}

@@ -1,0 +1,194 @@
+/** The slim bar: what is shown, of when, and how fresh it is. */
+
+import { AGGREGATES, type Aggregate } from '../data/answers';
+import { AGGREGATE_NAMES } from '../format';
+import { exportAddress } from '../state/hexagons';
+import { copyLink, fitToData } from '../state/stage';
+import {
+  change,
+  isHelpOpen,
+  isMenuOpen,
+  isPaused,
+  metrics,
+  permalink,
+  say,
+  switchTheme,
+  tenants,
+  theme,
+  view,
+} from '../state/store';
+import { PERIODS } from '../state/time';
+import { Freshness } from './freshness';
+import { Icon } from './icons';
+import { Search } from './search';
+import { TimePicker } from './timepicker';
+
+type Choice = readonly [value: string, label: string];
+
+export function Pick(properties: {
+  label: string;
+  value: string;
+  choices: readonly Choice[];
+  onPick: (value: string) => void;
+  class?: string;
+}) {
+  const { label, value, choices, onPick } = properties;
+  return (
+    <label class={`pick ${properties.class ?? ''}`}>
+      <span class="unseen">{label}</span>
+      <select aria-label={label} value={value} onChange={(event) => onPick(event.currentTarget.value)}>
+        {choices.map(([one, text]) => (
+          <option key={one} value={one} selected={one === value}>
+            {text}
+          </option>
+        ))}
+      </select>
+      <Icon name="down" />
+    </label>
+  );
+}
+
+export function TopBar() {
+  return (
+    <header class="bar">
+      <a class="brand" href="/status" title="What runs, and how it is">
+        <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true">
+          <path class="brand-hexagon" d="M16 1.5 28.6 8.75v14.5L16 30.5 3.4 23.25V8.75z" />
+          <path class="brand-lines" d="M16 6c4.6 5.6 4.6 14.4 0 20M16 6c-4.6 5.6-4.6 14.4 0 20M6.5 16h19" />
+        </svg>
+        <span class="brand-name">Meridian</span>
+      </a>
+      <MetricPicks />
+      <div class={isMenuOpen.value ? 'more is-open' : 'more'} id="more">
+        <TimePicker />
+        <Pick
+          label="Period"
+          value={String(view.value.period)}
+          choices={PERIODS.map(([seconds, text]) => [String(seconds), text] as const)}
+          onPick={(value) => change({ period: Number(value) })}
+        />
+        <TenantPick />
+        <Search />
+        <Actions />
+      </div>
+      <Freshness />
+      <button
+        class="square menu-button"
+        aria-expanded={isMenuOpen.value}
+        aria-controls="more"
+        aria-label="More"
+        onClick={() => (isMenuOpen.value = !isMenuOpen.value)}
+      >
+        <Icon name={isMenuOpen.value ? 'close' : 'menu'} />
+      </button>
+    </header>
+  );
+}
+
+function MetricPicks() {
+  const { metric, aggregate } = view.value;
+  const known = metrics.value.includes(metric) || metric === '' ? metrics.value : [metric, ...metrics.value];
+  return (
+    <div class="joined">
+      <Pick
+        label="Metric"
+        class="strong"
+        value={metric}
+        choices={known.map((name) => [name, name] as const)}
+        onPick={(value) => change({ metric: value })}
+      />
+      <Pick
+        label="Aggregate"
+        value={aggregate}
+        choices={AGGREGATES.map((name) => [name, AGGREGATE_NAMES[name]] as const)}
+        onPick={(value) => change({ aggregate: value as Aggregate })}
+      />
+    </div>
+  );
+}
+
+function TenantPick() {
+  const { tenant } = view.value;
+  const known = tenants.value.includes(tenant) || tenant === '' ? tenants.value : [tenant, ...tenants.value];
+  return (
+    <Pick
+      label="Tenant"
+      value={tenant}
+      choices={[['', 'All tenants'], ...known.map((name) => [name, name] as const)]}
+      onPick={(value) => change({ tenant: value, selection: undefined })}
+    />
+  );
+}
+
+function Actions() {
+  const { isTableOpen } = view.value;
+  const isDark = theme.value === 'dark';
+  return (
+    <div class="actions">
+      <Toggle
+        label={isPaused.value ? 'Go on with live updates' : 'Pause live updates'}
+        icon={isPaused.value ? 'play' : 'pause'}
+        isOn={isPaused.value}
+        onClick={() => (isPaused.value = !isPaused.value)}
+      />
+      <Toggle label="Table" icon="table" isOn={isTableOpen} onClick={() => change({ isTableOpen: !isTableOpen })} />
+      <Toggle label="Go to where the data is" icon="fit" onClick={() => void fitToData()} />
+      <Toggle label="Copy a link to this view" icon="copy" onClick={() => void copyLink(permalink())} />
+      <Export />
+      <Toggle label={isDark ? 'Light' : 'Dark'} icon={isDark ? 'sun' : 'moon'} onClick={switchTheme} />
+      <button
+        class="square"
+        aria-label="Keyboard shortcuts"
+        title="Keyboard shortcuts (?)"
+        onClick={() => (isHelpOpen.value = true)}
+      >
+        <span aria-hidden="true">?</span>
+      </button>
+    </div>
+  );
+}
+
+function Toggle(properties: {
+  label: string;
+  icon: Parameters<typeof Icon>[0]['name'];
+  isOn?: boolean;
+  onClick: () => void;
+}) {
+  const { label, icon, isOn, onClick } = properties;
+  return (
+    <button class="square" aria-label={label} title={label} aria-pressed={isOn} onClick={onClick}>
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+function Export() {
+  const download = (format: 'csv' | 'geojson') => {
+    const address = exportAddress(format);
+    if (!address) return say('There is nothing to export yet');
+    const link = document.createElement('a');
+    link.href = address;
+    link.download = `${view.value.metric.replaceAll('/', '-')}-${view.value.aggregate}.${format}`;
+    link.click();
+    return say(`${format === 'csv' ? 'CSV' : 'GeoJSON'} of what is in view`);
+  };
+  return (
+    <label class="square pick export" title="Export what is in view">
+      <Icon name="download" />
+      <select
+        aria-label="Export what is in view"
+        value=""
+        onChange={(event) => {
+          download(event.currentTarget.value as 'csv' | 'geojson');
+          event.currentTarget.value = '';
+        }}
+      >
+        <option value="" disabled>
+          Export…
+        </option>
+        <option value="csv">CSV</option>
+        <option value="geojson">GeoJSON</option>
+      </select>
+    </label>
+  );
+}
