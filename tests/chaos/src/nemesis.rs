@@ -184,9 +184,11 @@ impl Nemesis {
                 return Ok(());
             }
             Fault::Restart(_) => {
+                // Started a moment ago by another fault, it may end as any program does that has not begun yet.
+                let is_early = !process.daemon().has_spoken();
                 let status = process.daemon().terminate().map_err(|error| error.to_string())?;
                 // Java says 143 for a `SIGTERM` that it has obeyed.
-                let is_polite = status.success() || part == Part::Kafka;
+                let is_polite = status.success() || part == Part::Kafka || is_early;
                 thread::sleep(lasting);
                 start_again(&mut process)?;
                 return if is_polite {

@@ -65,6 +65,7 @@ impl DaemonCommand {
             command: self,
             child,
             ended: None,
+            log_bytes_before: 0,
             log_folder: folder,
         })
     }
@@ -95,6 +96,8 @@ pub struct Daemon {
     command: DaemonCommand,
     child: Child,
     ended: Option<ExitStatus>,
+    /// Output of the processes before this one.
+    log_bytes_before: u64,
     log_folder: TempDir,
 }
 
@@ -121,6 +124,16 @@ impl Daemon {
     pub fn log(&self) -> String {
         let bytes = fs::read(self.log_path()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether it has written anything since it was started last. Until then it may not know its signals yet.
+    #[must_use]
+    pub fn has_spoken(&self) -> bool {
+        self.log_bytes() > self.log_bytes_before
+    }
+
+    fn log_bytes(&self) -> u64 {
+        fs::metadata(self.log_path()).map_or(0, |metadata| metadata.len())
     }
 
     /// The file its output goes to.
@@ -273,6 +286,7 @@ impl Daemon {
         } else {
             self.wait_for_exit(limits::STOP_TIMEOUT)?;
         }
+        self.log_bytes_before = self.log_bytes();
         self.child = self.command.spawn(&self.log_path())?;
         self.ended = None;
         Ok(())
