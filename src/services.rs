@@ -2,7 +2,7 @@
 //!
 //! Each is one function that starts it and leaves its stop to [`Stages`].
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use dashboards::{Queries, Site, StoredLevel};
 use embedded::{
@@ -11,6 +11,7 @@ use embedded::{
     mqtt::{HandOver, MqttBroker, MqttConfig, StandingSession},
 };
 use eventlog::Log;
+use geocache::{CellCache, LocalCache};
 use ingest::IngestSettings;
 use platform::{
     config::HostPort,
@@ -165,6 +166,11 @@ pub(crate) fn queries(config: &ValidConfig, url: &str) -> Option<Queries> {
             })
             .collect(),
     })
+}
+
+/// The cache between the processors and the web side of one process.
+pub(crate) fn local_cache(process: &Process) -> Arc<dyn CellCache> {
+    Arc::new(LocalCache::new(process.clock.clone()))
 }
 
 /// Serves the web side; returns its URL.

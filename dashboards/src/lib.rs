@@ -6,6 +6,8 @@
 
 mod api;
 pub mod limits;
+mod live;
+pub mod metrics;
 mod page;
 mod server;
 mod tap;

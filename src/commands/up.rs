@@ -152,12 +152,22 @@ async fn start(
         .checkpoints_url
         .clone()
         .unwrap_or_else(|| data_dir.checkpoints_url());
-    pipeline::start_process(stages, &config, &log, &clickhouse, &checkpoints, process)?;
+    let cache = services::local_cache(process);
+    pipeline::start_process(
+        stages,
+        &config,
+        &log,
+        &clickhouse,
+        &checkpoints,
+        Some(cache.clone()),
+        process,
+    )?;
     pipeline::start_ingest(stages, config.ingest.clone(), log.clone(), hand_over, process);
 
     let mut site = Site {
         log: Some(log),
         queries: services::queries(&config, &clickhouse),
+        cache: Some(cache),
         ..Site::default()
     };
     for (name, address) in &rows {

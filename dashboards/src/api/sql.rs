@@ -12,6 +12,7 @@ macro_rules! merging {
 }
 
 pub(crate) const CELLS: &str = merging!("cells.sql");
+pub(crate) const LIVE: &str = include_str!("../../queries/live.sql");
 pub(crate) const RESOLUTIONS: &str = include_str!("../../queries/resolutions.sql");
 pub(crate) const FRESHNESS: &str = include_str!("../../queries/freshness.sql");
 pub(crate) const SERIES: &str = merging!("series.sql");

@@ -65,6 +65,15 @@ impl BoundingBox {
             .param("north", self.north)
     }
 
+    /// Whether a place lies in it.
+    pub(crate) fn holds(&self, latitude: f64, longitude: f64) -> bool {
+        let is_between = match self.west <= self.east {
+            true => (self.west..=self.east).contains(&longitude),
+            false => longitude >= self.west || longitude <= self.east,
+        };
+        is_between && (self.south..=self.north).contains(&latitude)
+    }
+
     fn area_m2(&self) -> f64 {
         let width = match self.west <= self.east {
             true => self.east - self.west,
@@ -145,7 +154,7 @@ impl AskedRange {
     }
 }
 
-fn periods(levels: &[StoredLevel]) -> String {
+pub(crate) fn periods(levels: &[StoredLevel]) -> String {
     let mut periods: Vec<u32> = levels.iter().map(|level| level.period_seconds).collect();
     periods.sort_unstable();
     periods.dedup();

@@ -1,0 +1,197 @@
+//! The live stream of a running `meridian up`: what devices publish is shown, all of it, whoever comes when.
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use h3o::{LatLng, Resolution};
+use serde::Deserialize;
+
+use crate::{
+    device::{Publish, Version, publish},
+    meridian::Up,
+    messages::now_ms,
+    store::Store,
+    stream::{Stream, open, try_open},
+};
+
+/// The bucket of a day stays open over a test, unless it runs over midnight: then the map begins anew, as it should.
+const VIEW: &str = "metric=v&tenant=acme&period=86400&agg=sum&res=7";
+
+fn live(up: &Up, query: &str) -> String {
+    format!("{}/api/v1/live?{query}", up.endpoint("http"))
+}
+
+/// Events of now, spread over a town.
+fn events(numbers: std::ops::Range<u64>) -> Vec<Publish> {
+    let payload = |seq: u64| {
+        let (latitude, longitude) = (48.0 + (seq % 17) as f64 / 50.0, 11.4 + (seq % 13) as f64 / 50.0);
+        format!(
+            r#"{{"ts":{},"seq":{seq},"lat":{latitude},"lon":{longitude},"v":{}}}"#,
+            now_ms(),
+            seq % 100
+        )
+    };
+    let message = |seq: u64| Publish::new(&format!("telemetry/acme/car-{}", seq % 29), payload(seq));
+    numbers.map(message).collect()
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Cell {
+    name: String,
+    sum: f64,
+    count: u64,
+}
+
+/// What ClickHouse has in the bucket that a stream shows.
+async fn stored(store: &Store, stream: &Stream, res: u8) -> BTreeMap<String, (f64, u64)> {
+    let cells: Vec<Cell> = store
+        .rows(&format!(
+            "SELECT lower(hex(cell)) AS name, sum, count FROM rollups WHERE tenant = 'acme' AND metric = 'v' \
+             AND period = 86400 AND res = {res} AND cell != 0 AND bucket = parseDateTimeBestEffort('{}')",
+            stream.from
+        ))
+        .await;
+    let name = |cell: &Cell| cell.name.trim_start_matches('0').to_owned();
+    cells.iter().map(|cell| (name(cell), (cell.sum, cell.count))).collect()
+}
+
+#[tokio::test]
+async fn a_published_event_changes_its_hexagon_on_open_streams() {
+    let mut up = Up::start(&[]);
+    let mut stream = open(&live(&up, VIEW)).await;
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-cache"),
+        ("x-accel-buffering", "no"),
+    ] {
+        assert_eq!(stream.headers[name], value, "{name}");
+    }
+    let first = stream.next().await.unwrap();
+    assert_eq!(
+        (first.name.as_str(), first.data["cells"].as_array().unwrap().len()),
+        ("snapshot", 0)
+    );
+    let position = LatLng::new(48.1, 11.6).unwrap().to_cell(Resolution::Nine);
+    let cell = position.parent(Resolution::Seven).unwrap().to_string();
+    for (seq, total) in [(1, 2.5), (2, 5.0)] {
+        let payload = format!(r#"{{"ts":{},"seq":{seq},"lat":48.1,"lon":11.6,"v":2.5}}"#, now_ms());
+        publish(&up.mqtt(), Version::V5, vec![Publish::new("telemetry/acme/a", payload)]).await;
+        stream
+            .until("the event", |stream| stream.shown.get(&cell) == Some(&(total, seq)))
+            .await;
+    }
+    assert_eq!(stream.counted["snapshot"], 1);
+    // Coarser than what is stored, finer, elsewhere, another average, and all tenants.
+    let parent = position.parent(Resolution::Six).unwrap().to_string();
+    for (query, expected) in [
+        (
+            "metric=v&tenant=acme&period=86400&agg=avg&res=6",
+            Some((parent, (2.5, 2))),
+        ),
+        (
+            "metric=v&period=86400&agg=max&res=9",
+            Some((position.to_string(), (2.5, 2))),
+        ),
+        ("metric=v&period=86400&agg=max&res=9&bbox=12,48,13,49", None),
+        ("metric=v&tenant=other&period=86400&agg=max&res=9", None),
+    ] {
+        let mut other = open(&live(&up, query)).await;
+        other.next().await.unwrap();
+        assert_eq!(other.shown, expected.into_iter().collect(), "{query}");
+    }
+    // A stream does not hold up the stop.
+    let ends = tokio::spawn(async move { while stream.next().await.is_some() {} });
+    up.stop();
+    ends.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_streamed_is_refused_with_a_problem() {
+    let mut up = Up::start(&[]);
+    for (query, status, kind, parameter) in [
+        ("metric=v&agg=p90", 422, "not-live", "agg"),
+        ("metric=v&agg=devices", 422, "not-live", "agg"),
+        ("metric=v&period=120", 400, "invalid-parameter", "period"),
+        ("metric=v&res=10", 400, "invalid-parameter", "res"),
+        ("res=7", 400, "invalid-parameter", "metric"),
+        ("metric=v&from=0", 400, "invalid-parameter", "from"),
+        ("metric=v&bbox=1,2,3", 400, "invalid-parameter", "bbox"),
+        ("metric=v&tenant=a%20b", 400, "invalid-parameter", "tenant"),
+    ] {
+        let Err((found, problem)) = try_open(&live(&up, query), None).await else {
+            panic!("{query} is streamed");
+        };
+        let expected = format!("urn:meridian:problem:{kind}");
+        assert_eq!(
+            (found, &problem["type"], &problem["parameter"]),
+            (status, &expected.into(), &parameter.into())
+        );
+    }
+    up.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_streams_end_with_what_clickhouse_has() {
+    const STREAMS: u64 = 200;
+    const EVENTS: u64 = 3_000;
+    let mut up = Up::start(&[]);
+    let mut streams = Vec::new();
+    for number in 0..STREAMS {
+        let query = ["res=5", "res=6", "res=7", "res=8", "res=9"][(number % 5) as usize];
+        let url = live(&up, &format!("metric=v&tenant=acme&period=86400&agg=sum&{query}"));
+        // They come while events do.
+        let delay = std::time::Duration::from_millis(number * 25);
+        streams.push(tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let mut stream = open(&url).await;
+            stream.until("all events", |stream| stream.total() == EVENTS).await;
+            stream
+        }));
+    }
+    for part in 0..10 {
+        let share = EVENTS / 10;
+        publish(&up.mqtt(), Version::V5, events(part * share..(part + 1) * share)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    let store = up.store();
+    store.wait_until_complete(EVENTS).await;
+    for (number, stream) in streams.into_iter().enumerate() {
+        let stream = stream.await.unwrap();
+        let res = 5 + u8::try_from(number % 5).unwrap();
+        if [5, 7, 9].contains(&res) {
+            assert_eq!(stream.shown, stored(&store, &stream, res).await, "stream {number}");
+        }
+        assert!(stream.counted.get("gap").is_none(), "{:?}", stream.counted);
+    }
+    up.stop();
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_only_what_was_missed() {
+    let mut up = Up::start(&[]);
+    let url = live(&up, VIEW);
+    publish(&up.mqtt(), Version::V5, events(0..500)).await;
+    let mut stream = open(&url).await;
+    stream.until("the first events", |stream| stream.total() == 500).await;
+    let (last_id, shown, from) = (stream.last_id.clone(), stream.shown.clone(), stream.from.clone());
+    drop(stream);
+    publish(&up.mqtt(), Version::V5, events(500..520)).await;
+    up.store().wait_until_complete(520).await;
+    let mut stream = try_open(&url, Some(&last_id)).await.unwrap();
+    (stream.shown, stream.from) = (shown.clone(), from);
+    stream.until("what was missed", |stream| stream.total() == 520).await;
+    assert_eq!(stream.counted.get("snapshot"), None, "{:?}", stream.counted);
+    assert_eq!(stream.shown, stored(&up.store(), &stream, 7).await);
+
+    // Another view, or what nobody ever gave out: a gap, and everything anew.
+    for (url, id) in [
+        (live(&up, &VIEW.replace("sum", "max")), last_id.as_str()),
+        (url, "1-2-3-4"),
+    ] {
+        let mut other = try_open(&url, Some(id)).await.unwrap();
+        let names = [other.next().await.unwrap().name, other.next().await.unwrap().name];
+        assert_eq!(names, ["gap", "snapshot"], "{id}");
+        assert_eq!(other.total(), 520);
+    }
+    up.stop();
+}
