@@ -13,12 +13,14 @@ pub mod limits;
 pub mod local;
 pub mod metrics;
 pub mod notice;
+pub mod redis;
 mod shelf;
 pub mod snapshot;
 
 pub use batch::{Batch, Group};
 pub use local::LocalCache;
 pub use notice::{Notice, Notices};
+pub use redis::RedisCache;
 pub use snapshot::{Place, Snapshot, Values};
 
 use async_trait::async_trait;
@@ -48,4 +50,7 @@ pub enum CacheError {
     /// It is away or too slow.
     #[error("the cache does not answer: {0}; see `[cache] redis_url`")]
     Unavailable(String),
+    /// Its address cannot be used.
+    #[error("`[cache] redis_url` cannot be used: {0}; it looks like `redis://host:6379`")]
+    Address(String),
 }

@@ -16,5 +16,29 @@ pub const NOTICES_WAITING_MAX: usize = 16;
 /// Snapshots in one notice: larger batches are cut, so that no message grows beyond half a MiB.
 pub const NOTICE_SNAPSHOTS_MAX: usize = 8_192;
 
-/// Pause before a cache that did not answer is tried again.
+/// Batches waiting to be sent to the shared cache: a few flushes. More are dropped, since a cache that far behind is of no
+/// use.
+pub const BATCHES_WAITING_MAX: usize = 16;
+
+/// How long the shared cache may take to be reached.
+pub const CONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// How long the shared cache may take for one answer: the largest write takes it some 20 ms.
+pub const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// Pause before a shared cache that did not answer is tried again; what is published meanwhile is dropped.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often each publisher says how far it is, so that those who watch notice what they missed.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A publisher that said nothing for this long is gone, perhaps before it told everything.
+pub const PUBLISHER_SILENT_MAX: Duration = Duration::from_secs(4);
+
+/// How often one who watches sends a word to itself, and how long that may take: else the connection is dead.
+pub const ECHO_INTERVAL: Duration = Duration::from_secs(1);
+/// See [`ECHO_INTERVAL`].
+pub const ECHO_MAX: Duration = Duration::from_secs(4);
+
+const _: () = assert!(HEARTBEAT_INTERVAL.as_millis() * 2 < PUBLISHER_SILENT_MAX.as_millis());
+const _: () = assert!(ECHO_INTERVAL.as_millis() * 2 < ECHO_MAX.as_millis());

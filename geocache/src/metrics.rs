@@ -46,9 +46,10 @@ pub(crate) struct CacheMetrics {
     pub(crate) published: Counter,
     pub(crate) stale: Counter,
     pub(crate) evicted: Counter,
-    #[expect(dead_code, reason = "of the shared cache")]
     pub(crate) dropped: Counter,
     pub(crate) held: Gauge,
+    pub(crate) up: Gauge,
+    pub(crate) lost: Counter,
 }
 
 impl CacheMetrics {
@@ -59,6 +60,8 @@ impl CacheMetrics {
             evicted: EVICTED.counter(&[]),
             dropped: DROPPED.counter(&[]),
             held: HELD.gauge(&[]),
+            up: UP.gauge(&[]),
+            lost: LOST.counter(&[]),
         }
     }
 }

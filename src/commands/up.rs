@@ -129,9 +129,6 @@ async fn start(
     demo: bool,
     process: &Process,
 ) -> Result<Running, Failure> {
-    if config.redis_url.is_some() {
-        tracing::warn!("`cache.redis_url` is set, and nothing is cached in Redis yet");
-    }
     let metrics = services::start_metrics(stages, &config.metrics_listen, process).await?;
     let mut config = config.clone();
     let mut rows = Vec::new();
@@ -152,7 +149,7 @@ async fn start(
         .checkpoints_url
         .clone()
         .unwrap_or_else(|| data_dir.checkpoints_url());
-    let cache = services::local_cache(process);
+    let cache = services::cache(&config, process)?;
     pipeline::start_process(
         stages,
         &config,
