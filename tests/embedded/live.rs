@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use crate::{
     device::{Publish, Version, publish},
-    meridian::Up,
+    meridian::{READY_MAX, Up, daemon},
     messages::now_ms,
+    roles::Deployment,
     store::Store,
     stream::{Stream, open, try_open},
 };
@@ -194,4 +195,158 @@ async fn who_comes_back_gets_only_what_was_missed() {
         assert_eq!(other.total(), 520);
     }
     up.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_streams_come_back_and_end_with_what_clickhouse_has() {
+    let mut up = Up::start(&[]);
+    let mut stream = open(&live(&up, VIEW)).await;
+    publish(&up.mqtt(), Version::V5, events(0..300)).await;
+    stream.until("some events", |stream| stream.total() > 0).await;
+    publish(&up.mqtt(), Version::V5, events(300..600)).await;
+    up.daemon.kill9();
+    while stream.next().await.is_some() {}
+    up.restart();
+    publish(&up.mqtt(), Version::V5, events(600..650)).await;
+    let mut again = try_open(&live(&up, VIEW), Some(&stream.last_id)).await.unwrap();
+    let first = again.next().await.unwrap();
+    assert_eq!(first.name, "gap", "what was missed is not known to another process");
+    again.until("all events", |stream| stream.total() == 650).await;
+    up.store().wait_until_complete(650).await;
+    assert_eq!(again.shown, stored(&up.store(), &again, 7).await);
+    up.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_reads_is_closed_and_holds_up_nobody() {
+    let mut up = Up::start(&[]);
+    // More than sockets hold: many hexagons, all of them changing again and again.
+    let scattered = |round: u64| -> Vec<Publish> {
+        let event = |number: u64| {
+            let (latitude, longitude) = (30.0 + (number % 100) as f64 / 5.0, (number / 100) as f64 / 5.0);
+            let ts = now_ms();
+            format!(
+                r#"{{"ts":{ts},"seq":{},"lat":{latitude},"lon":{longitude},"v":1}}"#,
+                round * 10_000 + number
+            )
+        };
+        let batch = |batch: u64| {
+            let events: Vec<String> = (batch * 500..(batch + 1) * 500).map(event).collect();
+            Publish::new(
+                &format!("telemetry/acme/field-{batch}"),
+                format!("[{}]", events.join(",")),
+            )
+        };
+        (0..20).map(batch).collect()
+    };
+    let url = live(&up, VIEW);
+    let deaf = open(&url).await;
+    let mut reader = open(&url).await;
+    let metrics = up.endpoint("metrics");
+    let closed = || {
+        let (_, page) = crate::life::get(&metrics);
+        let line = page
+            .lines()
+            .find(|line| line.starts_with("meridian_live_stalled_total"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    let started = std::time::Instant::now();
+    let mut round = 0;
+    while closed() < 1.0 {
+        publish(&up.mqtt(), Version::V5, scattered(round)).await;
+        round += 1;
+        reader
+            .until("what is published", |stream| stream.total() == round * 10_000)
+            .await;
+        assert!(
+            started.elapsed().as_secs() < 180,
+            "who never reads is closed; round {round}"
+        );
+    }
+    let mut deaf = deaf;
+    while deaf.next().await.is_some() {}
+    assert!(deaf.total() < round * 10_000, "it was closed before it had everything");
+    assert_eq!(reader.shown, stored(&up.store(), &reader, 7).await);
+    up.stop();
+}
+
+/// The web side of its own, and where it is.
+fn serve(deployment: &Deployment) -> (rig::Daemon, String) {
+    let arguments = [
+        "serve",
+        "--config",
+        "meridian.toml",
+        "--http-port",
+        "0",
+        "--metrics-port",
+        "0",
+    ];
+    let serve = daemon(&arguments).current_dir(deployment.path()).start().unwrap();
+    let line = serve.wait_for_line("web  ", READY_MAX).unwrap();
+    let url = line[line.find("http://").unwrap()..].to_owned();
+    (serve, url)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_kafka_and_redis_streams_end_with_what_clickhouse_has_though_redis_dies() {
+    let mut redis = rig::Redis::start();
+    let deployment = Deployment::start_with(&format!("[cache]\nredis_url = \"{}\"\n", redis.url()));
+    let mut processes = [deployment.role("process"), deployment.role("process")];
+    let mut ingest = deployment.role("ingest");
+    for process in &processes {
+        process.wait_for_line("meridian process is ready", READY_MAX).unwrap();
+    }
+    ingest.wait_for_line("meridian ingest is ready", READY_MAX).unwrap();
+    let (mut serve, web) = serve(&deployment);
+    let mut stream = open(&format!("{web}/api/v1/live?{VIEW}")).await;
+    let store = Store::new(&deployment.clickhouse);
+    publish(&deployment.mqtt, Version::V5, events(0..200)).await;
+    stream.until("events over Redis", |stream| stream.total() == 200).await;
+
+    // While it is away, and when it comes back with nothing.
+    redis.daemon().kill9();
+    publish(&deployment.mqtt, Version::V5, events(200..400)).await;
+    stream
+        .until("events without Redis", |stream| stream.total() == 400)
+        .await;
+    serve.wait_for_line("the shared cache is away", READY_MAX).unwrap();
+    redis.restart();
+    publish(&deployment.mqtt, Version::V5, events(400..500)).await;
+    stream
+        .until("events with Redis again", |stream| stream.total() == 500)
+        .await;
+
+    // One of those who publish dies, perhaps between ClickHouse and Redis.
+    publish(&deployment.mqtt, Version::V5, events(500..700)).await;
+    processes[0].kill9();
+    publish(&deployment.mqtt, Version::V5, events(700..800)).await;
+    stream
+        .until("events of the other one", |stream| stream.total() == 800)
+        .await;
+    store.wait_until_complete(800).await;
+    assert_eq!(stream.shown, stored(&store, &stream, 7).await);
+    assert_eq!(stream.counted.get("snapshot"), Some(&1), "{:?}", stream.counted);
+    for role in [&mut serve, &mut ingest, &mut processes[1]] {
+        assert_eq!(role.interrupt().unwrap().code(), Some(0), "{}", role.log());
+    }
+    deployment.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_side_without_a_cache_streams_what_it_reads() {
+    let deployment = Deployment::start();
+    let (mut process, mut ingest) = (deployment.role("process"), deployment.role("ingest"));
+    process.wait_for_line("meridian process is ready", READY_MAX).unwrap();
+    ingest.wait_for_line("meridian ingest is ready", READY_MAX).unwrap();
+    let (mut serve, web) = serve(&deployment);
+    let mut stream = open(&format!("{web}/api/v1/live?{VIEW}")).await;
+    publish(&deployment.mqtt, Version::V5, events(0..200)).await;
+    stream
+        .until("events without a cache", |stream| stream.total() == 200)
+        .await;
+    for role in [&mut serve, &mut ingest, &mut process] {
+        assert_eq!(role.interrupt().unwrap().code(), Some(0), "{}", role.log());
+    }
+    deployment.stop();
 }

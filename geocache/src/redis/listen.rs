@@ -61,7 +61,10 @@ pub(super) async fn listen(client: Client, notices: broadcast::Sender<Notice>, m
         if !was_told {
             was_told = true;
             metrics.up.set(0.0);
-            tracing::warn!(error = ended, "the shared cache is away: live maps read ClickHouse meanwhile");
+            tracing::warn!(
+                error = ended,
+                "the shared cache is away: live maps read ClickHouse meanwhile"
+            );
             let _ = notices.send(Notice::Gone);
         }
         sleep(limits::RETRY_PAUSE).await;
@@ -176,6 +179,9 @@ mod tests {
         assert!(!publishers.has_missed(&message(2, 8, false), now));
         assert!(!publishers.has_lost(now + limits::PUBLISHER_SILENT_MAX));
         assert!(publishers.has_lost(now + limits::PUBLISHER_SILENT_MAX * 2));
-        assert!(!publishers.has_lost(now + limits::PUBLISHER_SILENT_MAX * 3), "told once");
+        assert!(
+            !publishers.has_lost(now + limits::PUBLISHER_SILENT_MAX * 3),
+            "told once"
+        );
     }
 }

@@ -11,10 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use platform::clock::Clock;
-use redis::{
-    AsyncConnectionConfig, Client, RedisError,
-    aio::MultiplexedConnection,
-};
+use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
 use tokio::sync::{Mutex, broadcast};
 
 use self::publish::Queue;

@@ -240,8 +240,17 @@ mod tests {
                 .collect(),
         };
         let max = limits::NOTICE_SNAPSHOTS_MAX;
-        for counts in [vec![], vec![0], vec![max], vec![max + 1], vec![5, max, 2 * max + 3, 0, 7]] {
-            let groups = counts.iter().enumerate().map(|(index, count)| group(index as u32 * 60, *count));
+        for counts in [
+            vec![],
+            vec![0],
+            vec![max],
+            vec![max + 1],
+            vec![5, max, 2 * max + 3, 0, 7],
+        ] {
+            let groups = counts
+                .iter()
+                .enumerate()
+                .map(|(index, count)| group(index as u32 * 60, *count));
             let batch = Batch {
                 groups: groups.collect(),
                 newest_ms: Vec::new(),

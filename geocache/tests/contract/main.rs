@@ -108,13 +108,20 @@ async fn places_do_not_mix_and_no_tenant_means_all(subject: Subject) {
     };
     for (version, place) in [&acme, &other, &before, &finer, &metric].into_iter().enumerate() {
         let version = version as u64 + 1;
-        subject.cache.publish(batch(place.clone(), vec![snapshot(1, version, version)]));
+        subject
+            .cache
+            .publish(batch(place.clone(), vec![snapshot(1, version, version)]));
     }
     for (version, place) in [&acme, &other, &before, &finer, &metric].into_iter().enumerate() {
         let version = version as u64 + 1;
         hold(&subject, place, vec![snapshot(1, version, version)]).await;
     }
-    hold(&subject, &place("", NOW_SECONDS), vec![snapshot(1, 1, 1), snapshot(1, 2, 2)]).await;
+    hold(
+        &subject,
+        &place("", NOW_SECONDS),
+        vec![snapshot(1, 1, 1), snapshot(1, 2, 2)],
+    )
+    .await;
     hold(&subject, &place("nobody", NOW_SECONDS), Vec::new()).await;
 }
 
@@ -151,7 +158,13 @@ async fn old_buckets_are_told_and_not_held(subject: Subject) {
     let old = place("acme", NOW_SECONDS - 86_400);
     subject.cache.publish(batch(old.clone(), Vec::new()));
     let heard = until_changed(&mut notices).await;
-    assert_eq!(heard.groups, [Group { place: old.clone(), snapshots: Vec::new() }]);
+    assert_eq!(
+        heard.groups,
+        [Group {
+            place: old.clone(),
+            snapshots: Vec::new()
+        }]
+    );
     hold(&subject, &old, Vec::new()).await;
 }
 
