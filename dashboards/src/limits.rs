@@ -129,6 +129,28 @@ pub const WATCH_READ_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes that a connection holds of what its client has not taken yet.
 pub const WRITE_BUFFER_BYTES: usize = 64 << 10;
 
+/// Answers kept in memory: a thousand of the usual size.
+pub const ANSWERS_BYTES_MAX: usize = 64 << 20;
+
+/// What keeping an answer costs beside the answer.
+pub const ANSWER_OVERHEAD_BYTES: usize = 512;
+
+/// How long a kept answer about a time that is not over is used though no change was told: the backstop for what is
+/// changed by hand. One about a time that is over is used as long as caches outside may use it.
+pub const OPEN_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// How old an answer may be that stands in for a store that is overtaxed or away.
+pub const STALE_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// How long the refusal of a question that asks too much is repeated without asking the store.
+pub const REFUSAL_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// Of so many answers from memory one is compared with the store.
+pub const HITS_PER_INSPECTION: u64 = 100;
+
+/// Hours in which something changed that are told apart: some 100 bytes each. Beyond, everything counts as changed.
+pub const CHANGED_HOURS_MAX: usize = 65_536;
+
 const _: () = assert!(LIVE_CLIENTS_MAX < CONNECTIONS_MAX);
 const _: () = assert!(LIVE_HEARTBEAT.as_secs() < LIVE_SILENT_MAX.as_secs());
 const _: () = assert!(WATCHED_CELLS_MAX >= HEXAGONS_MAX as usize);

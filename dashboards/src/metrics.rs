@@ -32,8 +32,68 @@ const CORRECTED: MetricSpec = MetricSpec::new_counter(
     "Snapshots of hexagons that ClickHouse had with other values than the live map, at the same version.",
 );
 
+const ANSWERS: MetricSpec = MetricSpec::new_counter(
+    "meridian_answers_total",
+    COUNT,
+    "Answers about hexagons, by where they came from: `memory`, `store`, `shared` (somebody else was asking the store), \
+     `stale` (the store was busy or away).",
+);
+const ANSWER_BYTES: MetricSpec = MetricSpec::new_gauge(
+    "meridian_answers_kept_bytes",
+    MetricUnit::Bytes,
+    "Memory of the answers that are kept.",
+);
+const INSPECTED: MetricSpec = MetricSpec::new_counter(
+    "meridian_answers_inspected_total",
+    COUNT,
+    "Answers from memory that were compared with ClickHouse.",
+);
+const DISAGREED: MetricSpec = MetricSpec::new_counter(
+    "meridian_answers_disagreed_total",
+    COUNT,
+    "Answers from memory that were not what ClickHouse said, though no change was told.",
+);
+
 /// Every metric of this crate: hand it to `Metrics::install`.
-pub const METRICS: &[MetricSpec] = &[CLIENTS, WATCHES, EVENTS, STALLED, REFUSED, CORRECTED];
+pub const METRICS: &[MetricSpec] = &[
+    CLIENTS,
+    WATCHES,
+    EVENTS,
+    STALLED,
+    REFUSED,
+    CORRECTED,
+    ANSWERS,
+    ANSWER_BYTES,
+    INSPECTED,
+    DISAGREED,
+];
+
+/// Handles of kept answers, made once.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryMetrics {
+    pub(crate) hits: Counter,
+    pub(crate) misses: Counter,
+    pub(crate) shared: Counter,
+    pub(crate) stale: Counter,
+    pub(crate) bytes: Gauge,
+    pub(crate) inspected: Counter,
+    pub(crate) disagreed: Counter,
+}
+
+impl MemoryMetrics {
+    pub(crate) fn new() -> Self {
+        let answers = |from| ANSWERS.counter(&[("from", from)]);
+        Self {
+            hits: answers("memory"),
+            misses: answers("store"),
+            shared: answers("shared"),
+            stale: answers("stale"),
+            bytes: ANSWER_BYTES.gauge(&[]),
+            inspected: INSPECTED.counter(&[]),
+            disagreed: DISAGREED.counter(&[]),
+        }
+    }
+}
 
 /// Handles of live streams, made once.
 #[derive(Clone, Debug)]

@@ -33,7 +33,8 @@ pub trait CellCache: Send + Sync + 'static {
     /// [`Notice::Lost`].
     fn publish(&self, batch: Batch);
 
-    /// Everything that is published from now on.
+    /// Everything that is published from now on, as soon as that can be heard: it begins with [`Notice::Lost`], since what
+    /// was before is not told.
     fn watch(&self) -> Notices;
 
     /// What is held of a bucket; of all tenants together when that of the place is empty. May lack what was published

@@ -65,7 +65,7 @@ impl CellCache for LocalCache {
     }
 
     fn watch(&self) -> Notices {
-        Notices::new(self.notices.subscribe())
+        Notices::from_now_on(self.notices.subscribe())
     }
 
     async fn held(&self, place: &Place) -> Result<Vec<Snapshot>, CacheError> {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     device::{Publish, Version, publish},
-    meridian::{READY_MAX, Up, daemon},
+    meridian::{READY_MAX, Up, daemon, embedded_service},
     messages::now_ms,
     roles::Deployment,
     store::Store,
@@ -349,4 +349,47 @@ async fn a_web_side_without_a_cache_streams_what_it_reads() {
         assert_eq!(role.interrupt().unwrap().code(), Some(0), "{}", role.log());
     }
     deployment.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_clickhouse_is_away_the_map_goes_on_from_the_cache_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, clickhouse) = embedded_service("clickhouse", "engine", folder.path());
+    let config = folder.path().join("meridian.toml");
+    std::fs::write(&config, format!("[clickhouse]\nurl = \"{clickhouse}\"\n")).unwrap();
+    let mut up = Up::start(&["--config", config.to_str().unwrap()]);
+    publish(&up.mqtt(), Version::V5, events(0..100)).await;
+    up.store().wait_until_complete(100).await;
+    let mut early = open(&live(&up, VIEW)).await;
+    early.until("what is stored", |stream| stream.total() == 100).await;
+
+    engine.kill9();
+    // Another level, which nobody looked at before.
+    let mut late = open(&live(&up, &VIEW.replace("res=7", "res=5"))).await;
+    let first = late.next().await.unwrap();
+    assert_eq!((first.name.as_str(), &first.data["exact"]), ("snapshot", &false.into()));
+    assert_eq!(late.total(), 100, "what the cache was told");
+    publish(&up.mqtt(), Version::V5, events(100..150)).await;
+    let (port, _) = clickhouse
+        .rsplit_once(':')
+        .map(|(_, port)| (port.to_owned(), ()))
+        .unwrap();
+    let arguments = ["embedded", "clickhouse", "--port", &port, "--data-dir", "engine"];
+    let mut engine = daemon(&arguments).current_dir(folder.path()).start().unwrap();
+    engine.wait_for_line("ready at ", READY_MAX).unwrap();
+    early.until("all events", |stream| stream.total() == 150).await;
+    // Its second snapshot is exact.
+    late.until("all events, exactly", |stream| {
+        stream.total() == 150 && stream.counted["snapshot"] == 2
+    })
+    .await;
+    assert_eq!(
+        early.counted.get("snapshot"),
+        Some(&1),
+        "it missed nothing: {:?}",
+        early.counted
+    );
+    assert_eq!(late.shown, stored(&up.store(), &late, 5).await);
+    up.stop();
+    assert_eq!(engine.interrupt().unwrap().code(), Some(0));
 }

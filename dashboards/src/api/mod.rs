@@ -1,12 +1,15 @@
 //! The query API: what is stored, read only, over HTTP.
 //!
 //! A request is read into a view (what part of the data), asked of the store with one query of `queries/`, and written
-//! in the format that was asked for. Every query binds the tenant. Nothing here writes, or keeps anything.
+//! in the format that was asked for. Every query binds the tenant. Nothing here writes. What is kept of answers is used
+//! only as long as nothing has changed.
 
 mod catalog;
 mod cells;
+pub(crate) mod changes;
 mod devices;
 mod geojson;
+mod memory;
 mod openapi;
 pub(crate) mod parameters;
 pub(crate) mod problem;
@@ -33,6 +36,8 @@ use platform::clock::Clock;
 use serde::Deserialize;
 
 use self::{
+    changes::Changes,
+    memory::Memory,
     problem::{Kind, Problem},
     reply::{Format, Reply},
     store::Store,
@@ -44,6 +49,9 @@ pub(crate) struct Api {
     pub(crate) store: Arc<Store>,
     pub(crate) levels: Vec<crate::StoredLevel>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What has changed, as far as somebody tells.
+    pub(crate) changes: Changes,
+    cells: Arc<Memory<cells::Key, cells::Found>>,
 }
 
 #[derive(Deserialize, Row)]
@@ -57,6 +65,8 @@ impl Api {
             store: Arc::new(Store::new(queries.client)),
             levels: queries.levels,
             clock,
+            changes: Changes::default(),
+            cells: Memory::new(),
         }
     }
 

@@ -57,6 +57,11 @@ impl BoundingBox {
         }
     }
 
+    /// The same for equal boxes, whatever their numbers are.
+    pub(crate) fn bits(&self) -> [u64; 4] {
+        [self.west, self.south, self.east, self.north].map(f64::to_bits)
+    }
+
     pub(crate) fn bind(&self, query: Query) -> Query {
         query
             .param("west", self.west)
@@ -208,7 +213,7 @@ pub(crate) fn resolution_for(place: &BoundingBox, levels: &[StoredLevel], period
 }
 
 /// What is made of the values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Aggregate {
     Avg,
     Count,
@@ -263,6 +268,7 @@ impl Aggregate {
 }
 
 /// What all questions about rollups have.
+#[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) tenant: String,
     pub(crate) metric: String,

@@ -143,7 +143,8 @@ impl Hub {
     async fn run(self: Arc<Self>, mut notices: Option<Notices>, shutdown: Shutdown) {
         let mut rounds = interval(limits::LIVE_ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_told = notices.is_some();
+        // Until the first notice says that something is told.
+        let mut is_told = false;
         loop {
             tokio::select! {
                 () = shutdown.requested() => return,
@@ -151,9 +152,13 @@ impl Hub {
                     Some(Notice::Changed(batch)) => self.changed(&batch),
                     Some(Notice::Lost) => {
                         is_told = true;
+                        self.api.changes.begin();
                         self.read_all();
                     }
-                    Some(Notice::Gone) | None => is_told = false,
+                    Some(Notice::Gone) | None => {
+                        is_told = false;
+                        self.api.changes.end();
+                    }
                 },
                 _ = rounds.tick() => self.end_round(is_told),
             }
@@ -161,6 +166,7 @@ impl Hub {
     }
 
     fn changed(&self, batch: &Batch) {
+        self.api.changes.told(batch);
         let watches = self.watches();
         if watches.is_empty() {
             return;

@@ -338,3 +338,6 @@ pub(crate) fn value(aggregate: Aggregate, values: &Values) -> f64 {
         Aggregate::P50 | Aggregate::P90 | Aggregate::P99 | Aggregate::Devices => f64::NAN,
     }
 }
+
+#[cfg(test)]
+mod tests;

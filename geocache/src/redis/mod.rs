@@ -93,7 +93,7 @@ impl CellCache for RedisCache {
 
     fn watch(&self) -> Notices {
         let notices = broadcast::Sender::new(limits::NOTICES_WAITING_MAX);
-        let watching = Notices::new(notices.subscribe());
+        let watching = Notices::later(notices.subscribe());
         tokio::spawn(listen::listen(self.client.clone(), notices, self.metrics.clone()));
         watching
     }

@@ -41,9 +41,7 @@ impl Subject {
     /// Watches, and returns once everything that is published is heard.
     pub(crate) async fn watch(&self) -> Notices {
         let mut notices = self.cache.watch();
-        if self.redis.is_some() {
-            until_lost(&mut notices).await;
-        }
+        until_lost(&mut notices).await;
         notices
     }
 
