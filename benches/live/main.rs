@@ -51,7 +51,10 @@ const EVENTS_TOGETHER: u64 = 10;
 /// Clients that connect side by side: a backlog of sockets is not what is measured.
 const OPENING_MAX: usize = 64;
 
-const VIEW: &str = "metric=sent&period=86400&res=7&agg=max";
+/// Buckets of a minute are flushed every second.
+const VIEW: &str = "metric=sent&period=60&res=7&agg=max";
+/// All is measured within one of them.
+const SECONDS_MAX: u64 = 45;
 
 fn main() {
     let numbers: Vec<u64> = env::args()
@@ -59,7 +62,7 @@ fn main() {
         .filter_map(|argument| argument.parse().ok())
         .collect();
     let clients = numbers.first().copied().unwrap_or(5_000);
-    let seconds = numbers.get(1).copied().unwrap_or(30);
+    let seconds = numbers.get(1).copied().unwrap_or(30).min(SECONDS_MAX);
     tokio::runtime::Runtime::new().unwrap().block_on(run(clients, seconds));
 }
 
@@ -115,6 +118,8 @@ async fn run(clients: u64, seconds: u64) {
         after.saturating_sub(before) as f64 / clients as f64 / 1_024.0
     );
 
+    // From the beginning of a minute on: then it ends within it.
+    sleep(Duration::from_millis(61_000 - now_ms() % 60_000)).await;
     let started = Instant::now();
     let mut sent = HEXAGONS;
     while started.elapsed() < Duration::from_secs(seconds) {
@@ -123,7 +128,7 @@ async fn run(clients: u64, seconds: u64) {
         let due = (sent - HEXAGONS) * 1_000 / EVENTS_PER_SECOND;
         sleep_until(started + Duration::from_millis(due)).await;
     }
-    total.send_replace(Some(sent));
+    total.send_replace(Some(sent - HEXAGONS));
     let mut latencies = Vec::new();
     let mut screens = Vec::new();
     for task in tasks {
@@ -172,7 +177,7 @@ fn events(numbers: std::ops::Range<u64>) -> Vec<Publish> {
 async fn follow(mut stream: Stream, published: watch::Receiver<Option<u64>>) -> (Stream, Vec<u32>) {
     let mut latencies = Vec::new();
     let mut last = Instant::now();
-    while published.borrow().is_none_or(|total| stream.total() < total) {
+    while published.borrow().is_none_or(|total| stream.total() != total) {
         let Ok(event) = tokio::time::timeout(Duration::from_secs(1), stream.next()).await else {
             assert!(
                 published.borrow().is_none() || last.elapsed() < SHOWN_MAX,
@@ -205,8 +210,8 @@ async fn stored(url: &str) -> BTreeMap<String, (f64, u64)> {
     let client = Client::default().with_url(url).with_database("meridian");
     let cells: Vec<Cell> = client
         .query_raw(
-            "SELECT lower(hex(cell)) AS name, max, count FROM rollups WHERE metric = 'sent' AND period = 86400 AND res = 7 \
-             AND bucket = toStartOfDay(now('UTC'))",
+            "SELECT lower(hex(cell)) AS name, max, count FROM rollups WHERE metric = 'sent' AND period = 60 AND res = 7 \
+             AND bucket = (SELECT max(bucket) FROM rollups WHERE metric = 'sent' AND period = 60)",
         )
         .fetch_all()
         .await

@@ -3,10 +3,7 @@
 //! Made of the rows that ClickHouse gets, so that the two never say different things. Quantiles and numbers of devices
 //! are left out: their sketches are many times as large as all the rest.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use schemas::rows::{DeviceRows, RollupRows, Rows};
 
@@ -58,40 +55,46 @@ impl Batch {
 
 fn groups(rows: &RollupRows, now_ms: i64) -> Vec<Group> {
     let mut names = Names::default();
-    let mut numbers: HashMap<(Arc<str>, Arc<str>, u32, u8, u32), usize> = HashMap::new();
+    let mut numbers: HashMap<Place, usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
+    let mut number = 0;
     for (index, (tenant, metric)) in rows.tenant.iter().zip(rows.metric.iter()).enumerate() {
-        let place = Place {
-            bucket_seconds: rows.bucket_seconds[index],
-            period_seconds: rows.period_seconds[index],
-            resolution: rows.resolution[index],
-            tenant: names.of(tenant),
-            metric: names.of(metric),
-        };
-        let key = (
-            place.tenant.clone(),
-            place.metric.clone(),
-            place.period_seconds,
-            place.resolution,
-            place.bucket_seconds,
-        );
-        let is_recent = now_ms / 1_000 < i64::from(place.end_seconds()) + i64::from(limits::RECENT_SECONDS);
-        let number = match numbers.entry(key) {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
+        // Rows of one place mostly follow each other.
+        if !groups
+            .get(number)
+            .is_some_and(|group| is_of(&group.place, rows, index, (tenant, metric)))
+        {
+            let place = Place {
+                bucket_seconds: rows.bucket_seconds[index],
+                period_seconds: rows.period_seconds[index],
+                resolution: rows.resolution[index],
+                tenant: names.of(tenant),
+                metric: names.of(metric),
+            };
+            number = *numbers.entry(place.clone()).or_insert(groups.len());
+            if number == groups.len() {
                 groups.push(Group {
                     place,
                     snapshots: Vec::new(),
                 });
-                *entry.insert(groups.len() - 1)
             }
-        };
+        }
+        let group = &mut groups[number];
+        let kept_until = i64::from(group.place.end_seconds()) + i64::from(limits::RECENT_SECONDS);
         // Cell 0 is where nobody knows: no map shows it.
-        if is_recent && rows.cell[index] != 0 {
-            groups[number].snapshots.push(snapshot(rows, index));
+        if now_ms / 1_000 < kept_until && rows.cell[index] != 0 {
+            group.snapshots.push(snapshot(rows, index));
         }
     }
     groups
+}
+
+fn is_of(place: &Place, rows: &RollupRows, index: usize, (tenant, metric): (&[u8], &[u8])) -> bool {
+    place.bucket_seconds == rows.bucket_seconds[index]
+        && place.period_seconds == rows.period_seconds[index]
+        && place.resolution == rows.resolution[index]
+        && place.tenant.as_bytes() == tenant
+        && place.metric.as_bytes() == metric
 }
 
 fn snapshot(rows: &RollupRows, index: usize) -> Snapshot {

@@ -17,7 +17,7 @@ use super::{
     event::{self, HEARTBEAT, Identifier, Position, Told, View},
     hub::Hub,
     pulse::Pulse,
-    watch::{Found, News, Stage, Watch},
+    watch::{Delta, Found, News, Stage, Watch},
 };
 use crate::limits;
 
@@ -161,27 +161,15 @@ impl Client {
 
     fn snapshot(&mut self) -> Option<Bytes> {
         let Everything { resolution, found } = self.everything()?;
-        let position = Position {
-            generation: found.generation,
-            round: found.round,
-        };
         self.shown = Some(Shown {
-            position,
+            position: found.position(),
             resolution,
             count: found.hexagons.len(),
         });
         // One that is not exact says so itself.
         self.is_warned = !found.is_exact;
         self.hub.metrics().snapshots.increment(1);
-        let told = Told {
-            view: &self.view,
-            resolution,
-            bucket: found.bucket,
-            newest_ms: found.newest_ms,
-            is_exact: found.is_exact,
-        };
-        let identifier = Identifier::new(self.watch.epoch, &self.view, resolution, position);
-        Some(told.event("snapshot", identifier, &found.hexagons))
+        Some(self.told(resolution, &found, "snapshot"))
     }
 
     fn delta(&mut self, shown: Shown, news: &News, is_exact: bool) -> Option<Bytes> {
@@ -195,44 +183,62 @@ impl Client {
             .changes
             .get(&resolution)
             .filter(|_| position.round + 1 == news.round);
-        let found = match of_round {
-            Some(changes) => Found {
-                generation: news.generation,
-                round: news.round,
-                bucket: news.bucket,
-                is_exact,
-                newest_ms: news.newest_ms,
-                hexagons: changes
-                    .iter()
-                    .filter(|hexagon| self.view.holds(hexagon))
-                    .copied()
-                    .collect(),
-            },
-            None => self
-                .watch
-                .find(resolution, Some(position.round), |hexagon| self.view.holds(hexagon))?,
+        let (after, delta) = match of_round {
+            // Those who keep up and look at the same share it.
+            Some(changes) => {
+                let make = || {
+                    let hexagons = changes.iter().filter(|hexagon| self.view.holds(hexagon)).copied();
+                    let found = Found {
+                        generation: news.generation,
+                        round: news.round,
+                        bucket: news.bucket,
+                        is_exact,
+                        newest_ms: news.newest_ms,
+                        hexagons: hexagons.collect(),
+                    };
+                    self.changed(position, resolution, &found)
+                };
+                let after = Position {
+                    generation: news.generation,
+                    round: news.round,
+                };
+                (after, news.delta(self.view.fingerprint(resolution), make))
+            }
+            None => {
+                let is_in = |hexagon: &Hexagon| self.view.holds(hexagon);
+                let found = self.watch.find(resolution, Some(position.round), is_in)?;
+                if found.generation != position.generation {
+                    return self.snapshot();
+                }
+                (found.position(), self.changed(position, resolution, &found))
+            }
         };
-        if found.generation != position.generation {
-            return self.snapshot();
-        }
-        let is_new = |hexagon: &&Hexagon| hexagon.first_round > position.round;
-        let count = shown.count + found.hexagons.iter().filter(is_new).count();
+        let count = shown.count + delta.new_count;
         if count > limits::HEXAGONS_MAX as usize {
             return self.snapshot();
         }
-        let position = Position {
-            generation: found.generation,
-            round: found.round,
-        };
         self.shown = Some(Shown {
-            position,
+            position: after,
             resolution,
             count,
         });
-        if found.hexagons.is_empty() {
-            return None;
+        if delta.event.is_some() {
+            self.hub.metrics().deltas.increment(1);
         }
-        self.hub.metrics().deltas.increment(1);
+        delta.event
+    }
+
+    /// What has changed after a position.
+    fn changed(&self, before: Position, resolution: u8, found: &Found) -> Delta {
+        let is_new = |hexagon: &&Hexagon| hexagon.first_round > before.round;
+        let event = || self.told(resolution, found, "delta");
+        Delta {
+            event: (!found.hexagons.is_empty()).then(event),
+            new_count: found.hexagons.iter().filter(is_new).count(),
+        }
+    }
+
+    fn told(&self, resolution: u8, found: &Found, name: &str) -> Bytes {
         let told = Told {
             view: &self.view,
             resolution,
@@ -240,8 +246,8 @@ impl Client {
             newest_ms: found.newest_ms,
             is_exact: found.is_exact,
         };
-        let identifier = Identifier::new(self.watch.epoch, &self.view, resolution, position);
-        Some(told.event("delta", identifier, &found.hexagons))
+        let identifier = Identifier::new(self.watch.epoch, &self.view, resolution, found.position());
+        told.event(name, identifier, &found.hexagons)
     }
 
     fn gap(&self, reason: &'static str) -> Bytes {
@@ -265,6 +271,15 @@ impl Client {
 struct Everything {
     resolution: u8,
     found: Found,
+}
+
+impl Found {
+    fn position(&self) -> Position {
+        Position {
+            generation: self.generation,
+            round: self.round,
+        }
+    }
 }
 
 impl Drop for Client {

@@ -77,7 +77,8 @@ impl View {
         self.place.holds(hexagon.latitude, hexagon.longitude)
     }
 
-    fn fingerprint(&self, resolution: u8) -> u64 {
+    /// Equal for all who get the same at this resolution.
+    pub(crate) fn fingerprint(&self, resolution: u8) -> u64 {
         let mut hash = Xxh3::new();
         hash.update(self.aggregate.name().as_bytes());
         hash.update(&[resolution, self.resolution]);

@@ -3,8 +3,12 @@
 //! What is read from the store and what is told by notices are merged by version, so it does not matter which comes first.
 //! Must never be shown before it was read once: notices alone do not know what was there.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
+use bytes::Bytes;
 use geocache::{Snapshot, Values};
 use tokio::sync::watch;
 
@@ -49,7 +53,7 @@ pub(crate) enum Stage {
 }
 
 /// What a round brought.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct News {
     pub(crate) stage: Stage,
     /// Changes with everything that makes who follows begin with a snapshot.
@@ -59,6 +63,25 @@ pub(crate) struct News {
     /// Of this round alone.
     pub(crate) changes: Changes,
     pub(crate) newest_ms: Option<i64>,
+    /// The same for all who look at the same: made by the first of them.
+    deltas: Mutex<HashMap<u64, Delta>>,
+}
+
+/// What a round means for a view.
+#[derive(Clone, Debug)]
+pub(crate) struct Delta {
+    /// None where nothing in view changed.
+    pub(crate) event: Option<Bytes>,
+    /// Hexagons that were not there before.
+    pub(crate) new_count: usize,
+}
+
+impl News {
+    /// What the round means for the view with this fingerprint.
+    pub(crate) fn delta(&self, view: u64, make: impl FnOnce() -> Delta) -> Delta {
+        let mut deltas = self.deltas.lock().unwrap_or_else(PoisonError::into_inner);
+        deltas.entry(view).or_insert_with(make).clone()
+    }
 }
 
 /// Hexagons of a place as of a round.
@@ -108,6 +131,7 @@ impl Watch {
             bucket,
             changes: Changes::new(),
             newest_ms: None,
+            deltas: Mutex::default(),
         };
         Self {
             epoch,
@@ -280,6 +304,7 @@ impl Watch {
             bucket: state.open.start,
             changes: changes.unwrap_or_default(),
             newest_ms: state.newest_ms,
+            deltas: Mutex::default(),
         };
         self.news.send_replace(Arc::new(news));
     }

@@ -4,7 +4,7 @@ use geocache::snapshot::Source;
 
 use super::*;
 
-const CELL: u64 = 0x089_1f1d_48a2_3fff_f;
+const CELL: u64 = 0x0891_f1d4_8a23_ffff;
 
 fn key() -> Key {
     Key {
