@@ -4,6 +4,8 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use crate::{endpoints, failure::Failure};
@@ -13,6 +15,15 @@ pub(crate) const DATA_DIR_DEFAULT: &str = "./meridian-data";
 
 /// Held by the process that owns the folder; the kernel lets go of it when the process ends, however it ends.
 const LOCK_FILE: &str = "meridian.lock";
+
+/// Longer than it takes to look whether a folder has an owner.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Whether a process owns this folder now.
+pub(crate) fn is_claimed(path: &Path) -> bool {
+    let lock = File::open(path.join(LOCK_FILE));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
 
 /// A data folder that is ours until this is dropped.
 #[derive(Debug)]
@@ -53,6 +64,10 @@ impl DataDir {
             .append(true)
             .open(path.join(LOCK_FILE))
             .map_err(unusable)?;
+        if lock.try_lock().is_err() {
+            // Perhaps somebody only looks whether anybody is here.
+            thread::sleep(GLANCE);
+        }
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -112,7 +127,9 @@ mod tests {
             refusal.contains("in use by another process") && refusal.contains("--data-dir"),
             "{refusal}"
         );
+        assert!(is_claimed(&folder));
         drop(owner);
+        assert!(!is_claimed(&folder));
         assert!(DataDir::claim_existing(&folder).unwrap().is_some());
     }
 

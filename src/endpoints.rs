@@ -5,7 +5,10 @@ use std::path::Path;
 use platform::{atomic_file::PublishedFile, config::HostPort};
 use serde::{Deserialize, Serialize};
 
-use crate::{data_dir::DATA_DIR_DEFAULT, failure::Failure};
+use crate::{
+    data_dir::{self, DATA_DIR_DEFAULT},
+    failure::Failure,
+};
 
 /// Name of the file in the data folder. It is there exactly while everything is ready.
 pub(crate) const FILE: &str = "endpoints.json";
@@ -31,17 +34,25 @@ impl Endpoints {
     /// # Errors
     /// When a folder is asked for and nothing is ready on it.
     pub(crate) fn find(data_dir: Option<&Path>) -> Result<Option<Self>, Failure> {
-        let file = data_dir.unwrap_or(Path::new(DATA_DIR_DEFAULT)).join(FILE);
-        let read = std::fs::read(&file).map_err(|error| error.to_string());
-        let found = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
-        match (found, data_dir) {
+        let folder = data_dir.unwrap_or(Path::new(DATA_DIR_DEFAULT));
+        match (Self::read(folder), data_dir) {
             (Ok(endpoints), _) => Ok(Some(endpoints)),
             (Err(_), None) => Ok(None),
             (Err(error), Some(_)) => Err(Failure::usage(format!(
-                "no `meridian up` is ready on the folder of `--data-dir`: `{}`: {error}",
-                file.display()
+                "no `meridian up` is ready on `{}`: {error}",
+                folder.display()
             ))),
         }
+    }
+
+    fn read(folder: &Path) -> Result<Self, String> {
+        let file = folder.join(FILE);
+        let bytes = std::fs::read(&file).map_err(|error| format!("`{}`: {error}", file.display()))?;
+        // A process that was killed leaves the file behind.
+        if !data_dir::is_claimed(folder) {
+            return Err("the one that was there has ended".to_owned());
+        }
+        serde_json::from_slice(&bytes).map_err(|error| format!("`{}`: {error}", file.display()))
     }
 
     /// Publishes the file, to be removed when the value is dropped.

@@ -5,7 +5,24 @@ use std::path::Path;
 
 use clickhouse::{Client, RowOwned, RowRead, query::Query};
 
-use crate::{config::ValidConfig, endpoints::Endpoints, failure::Failure};
+use crate::{config::ValidConfig, data_dir::DATA_DIR_DEFAULT, endpoints::Endpoints, failure::Failure};
+
+/// The server that the configuration names, else that of the `up` which runs.
+///
+/// # Errors
+/// When there is neither.
+pub(crate) fn clickhouse_url(config: &ValidConfig, data_dir: Option<&Path>) -> Result<String, Failure> {
+    if let Some(url) = &config.clickhouse.url {
+        return Ok(url.expose().to_owned());
+    }
+    let running = Endpoints::find(data_dir)?.map(|endpoints| endpoints.clickhouse);
+    running.ok_or_else(|| {
+        Failure::usage(format!(
+            "no `meridian up` runs on `{DATA_DIR_DEFAULT}`: start it, name the folder of one that runs with `--data-dir`, or \
+             give a configuration with `[clickhouse] url` by `--config`"
+        ))
+    })
+}
 
 /// A server that can be asked.
 pub(crate) struct Store {
@@ -19,15 +36,7 @@ impl Store {
     /// # Errors
     /// When neither the configuration nor the data folder names a server.
     pub(crate) fn open(config: &ValidConfig, data_dir: Option<&Path>) -> Result<Self, Failure> {
-        let url = match &config.clickhouse.url {
-            Some(url) => url.expose().to_owned(),
-            None => Endpoints::find(data_dir)?.map(|endpoints| endpoints.clickhouse).ok_or_else(|| {
-                Failure::runtime(
-                    "no `meridian up` runs on `./meridian-data`: start it, name its folder with `--data-dir`, or give a \
-                     configuration with `[clickhouse] url`",
-                )
-            })?,
-        };
+        let url = clickhouse_url(config, data_dir)?;
         // What was written a moment ago must be there for the next question.
         let client = config.clickhouse.client(&url).with_setting("async_insert", "0");
         Ok(Self { client, url })

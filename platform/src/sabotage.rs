@@ -18,6 +18,8 @@ pub enum Rule {
     InsertBeforeCheckpoint,
     /// Accumulators are evicted by the log clock.
     EvictByLogClock,
+    /// No row of a record beyond the reach of a checkpoint is written before the next one.
+    ReachBoundsRows,
     /// A checkpoint brings the generation of every accumulator back.
     GenerationIsRestored,
     /// A later snapshot has a higher version.
@@ -30,12 +32,13 @@ pub enum Rule {
 
 impl Rule {
     /// All of them, in the order of an event's path.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AcknowledgeStored,
         Self::AcknowledgeConfirmed,
         Self::AcknowledgeOnOwnConnection,
         Self::InsertBeforeCheckpoint,
         Self::EvictByLogClock,
+        Self::ReachBoundsRows,
         Self::GenerationIsRestored,
         Self::VersionRises,
         Self::SnapshotsAreAbsolute,

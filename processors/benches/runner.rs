@@ -176,6 +176,7 @@ async fn checkpoints() {
                 .collect();
             let checkpoint = Checkpoint {
                 offset: 1,
+                reach: None,
                 incarnation: 0,
                 state,
             };

@@ -14,6 +14,9 @@ pub struct ProcessSettings {
     pub flush_interval: Duration,
     /// How often the state of a partition is made durable: what a crash makes us do again.
     pub checkpoint_interval: Duration,
+    /// How far beyond its own offset a checkpoint reaches at least: other parameters apply there at the latest, and a quiet
+    /// partition that becomes busy waits for a checkpoint after so many records.
+    pub reach_records_min: u64,
     /// Who runs the tasks.
     pub workers: Workers,
     /// Shutdown first reads what is in the log by then: for one that nobody reads after us.
@@ -49,6 +52,7 @@ impl Default for ProcessSettings {
             parameters: Parameters::default(),
             flush_interval: Duration::from_secs(1),
             checkpoint_interval: Duration::from_secs(10),
+            reach_records_min: limits::REACH_RECORDS_MIN,
             workers: Workers::for_this_machine(),
             reads_to_end: false,
         }

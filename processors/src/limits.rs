@@ -20,6 +20,14 @@ pub const CHECKPOINTS_IN_FLIGHT_MAX: usize = 16;
 /// with every flush.
 pub const CHECKPOINT_PHASES: u32 = 8;
 
+/// A checkpoint reaches at least so many records beyond its offset. More would delay a new configuration after a crash,
+/// which applies where the reach ends; less would make a quiet partition that becomes busy wait for more checkpoints.
+pub const REACH_RECORDS_MIN: u64 = 256;
+
+/// A checkpoint reaches as far as the records of so many intervals like the last one: traffic that grows by less never
+/// waits for it.
+pub const REACH_INTERVALS: u64 = 4;
+
 /// Batches waiting for one worker. A batch is at most 1 MiB, so this is what a worker does in some 50 ms: enough to
 /// never run dry while the runner waits for a commit.
 pub const WORKER_QUEUE_BATCHES: usize = 8;

@@ -43,19 +43,20 @@ impl TopicPattern {
         Ok(Self { segments })
     }
 
-    /// A regular expression, without anchors, for the topics of a tenant.
+    /// A regular expression, without anchors, for the topics that name a tenant in its place, whatever follows there: those
+    /// of another shape are refused, and are the tenant's all the same.
     #[must_use]
     pub fn regex_of_tenant(&self, tenant: &str) -> String {
-        let segments: Vec<String> = self
-            .segments
-            .iter()
+        let place = self.segments.iter().position(|segment| *segment == Segment::Tenant);
+        let before = self.segments.iter().take(place.unwrap_or(0));
+        let mut levels: Vec<String> = before
             .map(|segment| match segment {
                 Segment::Literal(text) => regex_escape(text),
-                Segment::Tenant => regex_escape(tenant),
-                Segment::Device | Segment::Other => "[^/]*".to_owned(),
+                Segment::Tenant | Segment::Device | Segment::Other => "[^/]*".to_owned(),
             })
             .collect();
-        segments.join("/")
+        levels.push(regex_escape(tenant));
+        levels.join("/") + "(?:/.*)?"
     }
 
     /// Tenant and device of a topic. None when the topic has another shape.
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn the_topics_of_a_tenant_are_told_by_an_expression() {
         let pattern = TopicPattern::parse("v1/{site}/{tenant}/{device}").expect("a pattern");
-        assert_eq!(pattern.regex_of_tenant("a.b"), "v1/[^/]*/a\\.b/[^/]*");
+        assert_eq!(pattern.regex_of_tenant("a.b"), "v1/[^/]*/a\\.b(?:/.*)?");
     }
 
     #[test]

@@ -5,7 +5,11 @@
 mod roles;
 mod show;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use platform::units::parse_duration;
@@ -15,7 +19,7 @@ use self::roles::Roles;
 use super::access::Format;
 use crate::{
     cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, limits, output,
-    process::until_signalled,
+    process::until_signalled, store::clickhouse_url, when,
 };
 
 const EXAMPLES: &str = "\
@@ -49,12 +53,12 @@ pub(crate) struct AuditOptions {
     /// Recount the rollups from the measurements, cell by cell
     #[arg(long, conflicts_with = "watch")]
     verify: bool,
-    /// Only buckets from this time on: RFC 3339, or Unix seconds
-    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "verify")]
-    from: Option<u64>,
+    /// Only buckets from this time on: RFC 3339, Unix milliseconds, or as `2h` how long ago
+    #[arg(long, value_name = "TIME", value_parser = when::parse, requires = "verify")]
+    from: Option<i64>,
     /// Only buckets that begin before this time
-    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "verify")]
-    to: Option<u64>,
+    #[arg(long, value_name = "TIME", value_parser = when::parse, requires = "verify")]
+    to: Option<i64>,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -65,28 +69,18 @@ fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A time on the command line as Unix seconds.
-pub(super) fn seconds(text: &str) -> Result<u64, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|error| format!("give RFC 3339, as in 2026-01-01T00:00:00Z, or Unix seconds: {error}"))?;
-    u64::try_from(time.as_second()).map_err(|_| "times before 1970 have no rollups".to_owned())
-}
-
 /// Audits once, or again and again.
 ///
 /// # Errors
 /// When something does not add up, or could not be asked.
 pub(crate) async fn run(options: &AuditOptions, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
-    let endpoints = Endpoints::find(options.data_dir.as_deref())?;
-    let store = store(&config, endpoints.as_ref())?;
+    let data_dir = options.data_dir.as_deref();
+    let store = store(&config, data_dir)?;
     if options.verify {
         return verify(options, &store).await;
     }
+    let endpoints = Endpoints::find(data_dir)?;
     let roles = Roles::new(&config, endpoints.as_ref(), &options.metrics);
     let Some(interval) = options.watch else {
         return verdict(&once(options, &store, &roles).await?);
@@ -101,20 +95,18 @@ pub(crate) async fn run(options: &AuditOptions, common: &CommonOptions) -> Resul
     }
 }
 
-/// The server that the configuration names, else that of the `up` which runs.
-pub(super) fn clickhouse_url(config: &ValidConfig, endpoints: Option<&Endpoints>) -> Result<String, Failure> {
-    match (&config.clickhouse.url, endpoints) {
-        (Some(url), _) => Ok(url.expose().to_owned()),
-        (None, Some(endpoints)) => Ok(endpoints.clickhouse.clone()),
-        (None, None) => Err(Failure::usage(
-            "there is no ClickHouse to ask: name the folder of a running `meridian up` with `--data-dir`, or give a \
-             configuration with `[clickhouse] url` by `--config`",
-        )),
+/// The buckets that begin in a range of Unix milliseconds, as Unix seconds.
+pub(super) fn bucket_range(from_ms: i64, to_ms: i64) -> Result<Range<u64>, Failure> {
+    let seconds = |ms: i64| u64::try_from(ms).unwrap_or(0).div_ceil(1_000);
+    let range = seconds(from_ms)..seconds(to_ms);
+    if range.is_empty() {
+        return Err(Failure::usage("`--from` must be before `--to`"));
     }
+    Ok(range)
 }
 
-fn store(config: &ValidConfig, endpoints: Option<&Endpoints>) -> Result<AuditStore, Failure> {
-    let client = config.clickhouse.client(&clickhouse_url(config, endpoints)?);
+fn store(config: &ValidConfig, data_dir: Option<&Path>) -> Result<AuditStore, Failure> {
+    let client = config.clickhouse.client(&clickhouse_url(config, data_dir)?);
     Ok(AuditStore::new(client, &config.clickhouse.migrate.database))
 }
 
@@ -148,12 +140,12 @@ fn verdict(report: &Report) -> Result<(), Failure> {
 }
 
 async fn verify(options: &AuditOptions, store: &AuditStore) -> Result<(), Failure> {
-    // Buckets are 32 bit numbers.
-    let (from, to) = (options.from.unwrap_or(0), options.to.unwrap_or(u64::from(u32::MAX)));
-    if from >= to {
-        return Err(Failure::usage("`--from` must be before `--to`"));
-    }
-    let verification = audit::verify(store, from, to).await.map_err(Failure::runtime)?;
+    // Buckets are 32 bit numbers of seconds.
+    let end_ms = i64::from(u32::MAX) * 1_000;
+    let range = bucket_range(options.from.unwrap_or(0), options.to.unwrap_or(end_ms))?;
+    let verification = audit::verify(store, range.start, range.end)
+        .await
+        .map_err(Failure::runtime)?;
     match options.format {
         Format::Text => output::print(&show::verification(&verification))?,
         Format::Json => {
@@ -167,5 +159,23 @@ async fn verify(options: &AuditOptions, store: &AuditStore) -> Result<(), Failur
             "{count} rollup cells are not what the measurements say: if `meridian audit` finds no hole in the \
              measurements, `meridian rollups rebuild` repairs them"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_the_buckets_that_begin_in_it() {
+        assert_eq!(bucket_range(60_000, 120_000).unwrap(), 60..120);
+        assert_eq!(bucket_range(60_001, 119_001).unwrap(), 61..120);
+        assert_eq!(bucket_range(-5, 1).unwrap(), 0..1);
+        assert!(
+            bucket_range(60_000, 60_000)
+                .unwrap_err()
+                .to_string()
+                .contains("`--from`")
+        );
     }
 }

@@ -10,16 +10,14 @@ use processors::{
     sink::ClickHouseSink,
 };
 
-use super::{
-    access::Format,
-    audit::{clickhouse_url, seconds},
-};
+use super::{access::Format, audit::bucket_range};
 use crate::{
     cli::CommonOptions,
     data_dir::{DATA_DIR_DEFAULT, checkpoints_url},
-    endpoints::Endpoints,
     failure::Failure,
     limits, output,
+    store::clickhouse_url,
+    when,
 };
 
 const EXAMPLES: &str = "\
@@ -52,12 +50,12 @@ enum RollupsCommand {
 #[derive(Debug, Args)]
 #[command(after_help = REBUILD_EXAMPLES)]
 struct RebuildArguments {
-    /// Buckets from this time on: RFC 3339, or Unix seconds
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    from: u64,
+    /// Buckets from this time on: RFC 3339, Unix milliseconds, or as `2h` how long ago
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    from: i64,
     /// Buckets that begin before this time
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
-    to: u64,
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    to: i64,
     /// Print what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -78,16 +76,10 @@ struct RebuildArguments {
 /// When ClickHouse or the checkpoints cannot be used.
 pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Result<(), Failure> {
     let RollupsCommand::Rebuild(arguments) = &options.command;
-    if arguments.from >= arguments.to {
-        return Err(Failure::usage("`--from` must be before `--to`"));
-    }
+    let range = bucket_range(arguments.from, arguments.to)?;
     let config = common.load()?;
     let data_dir = arguments.data_dir.as_deref();
-    let endpoints = match config.clickhouse.url {
-        Some(_) => None,
-        None => Endpoints::find(data_dir)?,
-    };
-    let url = clickhouse_url(&config, endpoints.as_ref())?;
+    let url = clickhouse_url(&config, data_dir)?;
     let settings = &config.clickhouse;
     let store = AuditStore::new(settings.client(&url), &settings.migrate.database);
     if !arguments.dry_run && !arguments.accept_holes {
@@ -100,8 +92,8 @@ pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Res
         .unwrap_or_else(|| checkpoints_url(data_dir.unwrap_or(Path::new(DATA_DIR_DEFAULT))));
     let checkpoints = CheckpointStore::open(&checkpoints).map_err(Failure::usage)?;
     let options = RebuildOptions {
-        from_seconds: arguments.from,
-        to_seconds: arguments.to,
+        from_seconds: range.start,
+        to_seconds: range.end,
         dry_run: arguments.dry_run,
     };
     let is_text = arguments.format == Format::Text;

@@ -15,6 +15,7 @@ fn place() -> TopicPartition {
 fn checkpoint(offset: u64) -> Checkpoint {
     Checkpoint {
         offset,
+        reach: Some(offset + 7),
         incarnation: 3,
         state: offset.to_le_bytes().repeat(1000),
     }
@@ -193,4 +194,20 @@ fn relative_and_double_slash_folders_are_folders() {
     let path = folder.path().join("deep/er");
     CheckpointStore::open(&format!("file://{}", path.display())).unwrap();
     assert!(path.is_dir());
+}
+
+#[test]
+fn a_frame_of_the_format_before_is_read_and_has_no_reach() {
+    let frame = checkpoint(9).encode();
+    // Magic, format, incarnation, offset; then the reach, which that format did not have.
+    let mut older = frame[..20].to_vec();
+    older[8..10].copy_from_slice(&1u16.to_le_bytes());
+    older.extend_from_slice(&frame[28..frame.len() - 8]);
+    let checksum = xxhash_rust::xxh3::xxh3_64(&older);
+    older.extend_from_slice(&checksum.to_le_bytes());
+    let expected = Checkpoint {
+        reach: None,
+        ..checkpoint(9)
+    };
+    assert_eq!(Checkpoint::decode(&older), Ok(expected));
 }

@@ -38,7 +38,11 @@ impl RecentDeliveries {
         (log_clock_ms, limits): (i64, RecentLimits),
     ) -> bool {
         let before = self.deliveries.get(fingerprint);
-        let is_known = redelivered && before.is_some_and(|before| self.may_be_the_same(before, receiving));
+        let is_known = before.is_some_and(|before| {
+            // The log may hold what came first behind its repetition: until then its packet identifier was not free.
+            let is_overtaken = before.run == receiving.run && receiving.number < before.number;
+            is_overtaken || (redelivered && self.may_be_the_same(before, receiving))
+        });
         self.note_run(receiving);
         self.deliveries.put(fingerprint, receiving, log_clock_ms, limits);
         is_known
@@ -130,6 +134,14 @@ mod tests {
             assert!(deliveries.observe(number, at(2, number), true, LIMITS), "{number}");
         }
         assert!(!deliveries.observe(7, at(2, 200), false, LIMITS), "not marked");
+    }
+
+    #[test]
+    fn what_came_first_is_known_when_the_log_has_it_behind_its_repetition() {
+        let mut deliveries = RecentDeliveries::default();
+        assert!(!deliveries.observe(7, at(1, 2), true, LIMITS));
+        assert!(deliveries.observe(7, at(1, 1), false, LIMITS));
+        assert!(!deliveries.observe(7, at(2, 1), false, LIMITS), "another process");
     }
 
     /// The same device says the same thing all day, and packet identifiers come round.

@@ -41,6 +41,8 @@ pub(crate) struct Coordinator<S: RowSink> {
     pub(super) flush_began: Instant,
     /// Durable in a checkpoint, and not known to the group yet.
     pub(super) uncommitted: BTreeMap<TopicPartition, u64>,
+    /// Records beyond what the newest checkpoint of their partition reaches. Nothing is read meanwhile.
+    pub(super) held: Option<RecordBatch>,
     /// When committing was last tried.
     commit_tried: Instant,
     pub(super) metrics: InstanceMetrics,
@@ -82,6 +84,7 @@ impl<S: RowSink> Coordinator<S> {
             flushes: JoinSet::new(),
             flush_began: now,
             uncommitted: BTreeMap::new(),
+            held: None,
             commit_tried: now,
             metrics: InstanceMetrics::new(),
             gone,
@@ -130,7 +133,8 @@ impl<S: RowSink> Coordinator<S> {
     }
 
     pub(super) async fn wake(&mut self, stop: impl Future<Output = ()>) -> Wake {
-        let may_read = self.pool.pressure().rows() < limits::PENDING_ROWS_MAX
+        let may_read = self.held.is_none()
+            && self.pool.pressure().rows() < limits::PENDING_ROWS_MAX
             && self.pool.pressure().bytes() < limits::PENDING_BYTES_MAX;
         let is_waiting =
             !self.flushes.is_empty() || !self.uncommitted.is_empty() || self.schedule.is_waiting(&self.ownership);
@@ -151,7 +155,10 @@ impl<S: RowSink> Coordinator<S> {
         for topic_partition in self.settle(flushed).await? {
             self.reclaim(topic_partition).await?;
         }
-        Ok(())
+        match self.held.take() {
+            Some(batch) => self.on_records(batch).await,
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn on_event(&mut self, event: ConsumerEvent) -> Result<(), ProcessError> {
@@ -169,6 +176,14 @@ impl<S: RowSink> Coordinator<S> {
         let Some(owned) = self.ownership.get_mut(batch.topic_partition()) else {
             return Ok(());
         };
+        let is_within_reach = next_offset <= owned.reach;
+        #[cfg(feature = "sabotage")]
+        let is_within_reach = is_within_reach || platform::sabotage::Rule::ReachBoundsRows.is_broken();
+        if !is_within_reach {
+            owned.wanted_offset = next_offset;
+            self.held = Some(batch);
+            return Ok(());
+        }
         let is_new = |offset: u64| offset >= owned.handed_offset;
         let new_count = batch.iter().filter(|record| is_new(record.offset)).count() as u64;
         owned.handed_offset = owned.handed_offset.max(next_offset);
@@ -251,10 +266,7 @@ impl<S: RowSink> Coordinator<S> {
             };
             match written.outcome {
                 Outcome::Durable => {
-                    owned.durable_offset = written.offset;
-                    owned.durable_at = Instant::now();
-                    owned.next_number = owned.next_number.next();
-                    owned.ledger.checkpoint(written.offset);
+                    owned.save(written.offset, written.reach, self.settings.reach_records_min);
                     self.uncommitted.insert(written.topic_partition, written.offset);
                 }
                 Outcome::Fenced => fenced.push(written.topic_partition),

@@ -1,7 +1,7 @@
 //! Letting go: of partitions that move to another instance, and of everything at shutdown. Bounded: what is not done
 //! in time is done again by the next owner, from the last checkpoint.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use eventlog::{LogError, Revocation};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -15,10 +15,11 @@ impl<S: RowSink> Coordinator<S> {
         let leaving = &revocation.partitions;
         if !revocation.lost {
             let deadline = Instant::now() + limits::REVOCATION_DRAIN_MAX;
-            let only = leaving.iter().cloned().collect();
-            let unsaved = self.ownership.unsaved(Instant::now());
+            let only: BTreeSet<_> = leaving.iter().cloned().collect();
+            let mut checkpoints = self.ownership.farewells();
+            checkpoints.retain(|topic_partition, _| only.contains(topic_partition));
             let plan = CollectPlan {
-                checkpoints: unsaved.intersection(&only).cloned().collect(),
+                checkpoints,
                 only: Some(only),
                 ..CollectPlan::default()
             };
@@ -84,7 +85,7 @@ impl<S: RowSink> Coordinator<S> {
     async fn drain(&mut self, max: Duration) -> Result<(), ProcessError> {
         let deadline = Instant::now() + max;
         let plan = CollectPlan {
-            checkpoints: self.ownership.unsaved(Instant::now()),
+            checkpoints: self.ownership.farewells(),
             ..CollectPlan::default()
         };
         if self.flush_until(deadline, plan).await? {

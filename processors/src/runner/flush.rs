@@ -59,6 +59,7 @@ pub(super) struct Flushed {
 pub(super) struct Written {
     pub(super) topic_partition: TopicPartition,
     pub(super) offset: u64,
+    pub(super) reach: u64,
     pub(super) size_bytes: usize,
     pub(super) outcome: Outcome,
 }
@@ -148,6 +149,7 @@ async fn write(store: CheckpointStore, gone: Shutdown, claim: Claim, taken: Take
     let Taken {
         topic_partition,
         offset,
+        reach,
         frame,
     } = taken;
     let Claim { number, episode } = claim;
@@ -172,6 +174,7 @@ async fn write(store: CheckpointStore, gone: Shutdown, claim: Claim, taken: Take
     Ok(Written {
         topic_partition,
         offset,
+        reach,
         size_bytes,
         outcome,
     })

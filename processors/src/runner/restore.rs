@@ -77,6 +77,7 @@ mod tests {
     fn found(offset: Option<u64>, damaged_count: usize) -> Found {
         let newest = offset.map(|offset| Checkpoint {
             offset,
+            reach: None,
             incarnation: 0,
             state: Vec::new(),
         });

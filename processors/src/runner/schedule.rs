@@ -54,7 +54,7 @@ impl Schedule {
 
     /// True when time alone can make a flush due.
     pub(super) fn is_waiting(&self, ownership: &Ownership) -> bool {
-        self.has_changes || ownership.has_unsaved()
+        self.has_changes || ownership.has_unsaved() || ownership.is_held()
     }
 
     /// The flush that should begin now, if there is one. `rows` and `bytes` wait for it.
@@ -64,7 +64,7 @@ impl Schedule {
         (rows, bytes): (usize, usize),
         ownership: &Ownership,
     ) -> Option<CollectPlan> {
-        let is_pressed = rows >= limits::FLUSH_ROWS || bytes >= limits::FLUSH_BYTES;
+        let is_pressed = rows >= limits::FLUSH_ROWS || bytes >= limits::FLUSH_BYTES || ownership.is_held();
         let since_flush = now - self.flushed_at;
         if !is_pressed && since_flush < limits::FLUSH_GAP_MIN.min(self.flush_interval) {
             return None;
@@ -80,10 +80,7 @@ impl Schedule {
             only: None,
             everything: is_idle && self.has_changes,
             levels: self.due_levels(now),
-            checkpoints: now
-                .checked_sub(checkpoint_age)
-                .map(|than| ownership.unsaved(than))
-                .unwrap_or_default(),
+            checkpoints: ownership.unsaved(now.checked_sub(checkpoint_age)),
         };
         let is_tick = since_flush >= self.flush_interval;
         let has_news = self.has_records || (self.has_changes && plan.levels != 0);

@@ -92,11 +92,18 @@ impl<S: RowSink> Coordinator<S> {
     async fn adopt(&mut self, partition: AssignedPartition, found: Found) -> Result<Adopted, ProcessError> {
         self.metrics.checkpoints_damaged.increment(found.damaged_count as u64);
         let next_number = found.next_number;
+        let is_newest_known = found.damaged_count == 0;
         let beginning = restore::beginning(&partition, found)?;
-        let (first_offset, is_uncommitted) = match &beginning {
-            Beginning::Fresh { first_offset, .. } => (*first_offset, false),
-            Beginning::Restored(checkpoint) => (checkpoint.offset, partition.committed < Some(checkpoint.offset)),
+        let (first_offset, reach, is_uncommitted) = match &beginning {
+            // Without a checkpoint nothing may be inserted: what was must not be made again with other parameters.
+            Beginning::Fresh { first_offset, .. } => (*first_offset, Some(*first_offset), false),
+            Beginning::Restored(checkpoint) => {
+                let is_uncommitted = partition.committed < Some(checkpoint.offset);
+                (checkpoint.offset, checkpoint.reach, is_uncommitted)
+            }
         };
+        // Whoever wrote a checkpoint that we cannot read, or knew no reach, may have gone as far as the log.
+        let inherited_reach = reach.filter(|_| is_newest_known).unwrap_or(partition.high);
         let topic_partition = partition.topic_partition;
         let mut ledger = PartitionLedger::new(&topic_partition);
         ledger.extend(partition.high);
@@ -107,6 +114,10 @@ impl<S: RowSink> Coordinator<S> {
                 worker,
                 handed_offset: first_offset,
                 durable_offset: first_offset,
+                reach: reach.unwrap_or(first_offset),
+                inherited_reach,
+                stride: self.settings.reach_records_min,
+                wanted_offset: 0,
                 durable_at: self.first_durable_at(&topic_partition),
                 next_number,
                 episode: Episode::default(),
@@ -117,7 +128,7 @@ impl<S: RowSink> Coordinator<S> {
             topic_partition: topic_partition.clone(),
             beginning,
             parameters: self.settings.parameters.clone(),
-            high: partition.high,
+            parameters_from: inherited_reach,
         });
         let (answer, reply) = oneshot::channel();
         let command = Command::Adopt {
@@ -225,6 +236,7 @@ impl<S: RowSink> Coordinator<S> {
             return Ok(());
         };
         self.uncommitted.remove(topic_partition);
+        self.held.take_if(|batch| batch.topic_partition() == topic_partition);
         owned.ledger.abandon();
         self.metrics.freshness.release(topic_partition);
         self.metrics.partitions.set(self.ownership.len() as f64);

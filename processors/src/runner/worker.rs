@@ -47,8 +47,8 @@ pub(super) struct Adoption {
     pub(super) beginning: Beginning,
     /// As configured now.
     pub(super) parameters: Parameters,
-    /// End of the log when the partition came to us: other parameters apply from there on.
-    pub(super) high: u64,
+    /// Others than those of the state apply from a checkpoint at this offset on: nobody before us writes rows beyond it.
+    pub(super) parameters_from: u64,
 }
 
 /// State to begin with.
@@ -69,8 +69,8 @@ pub(super) struct CollectPlan {
     pub(super) everything: bool,
     /// Levels that are due, bit by index.
     pub(super) levels: u32,
-    /// Partitions to checkpoint: everything of them is collected.
-    pub(super) checkpoints: BTreeSet<TopicPartition>,
+    /// Partitions to checkpoint, each with the reach of its checkpoint: everything of them is collected.
+    pub(super) checkpoints: BTreeMap<TopicPartition, u64>,
 }
 
 impl CollectPlan {
@@ -97,6 +97,7 @@ pub(super) struct Gathered<E> {
 pub(super) struct Taken {
     pub(super) topic_partition: TopicPartition,
     pub(super) offset: u64,
+    pub(super) reach: u64,
     pub(super) frame: Bytes,
 }
 
@@ -161,7 +162,7 @@ impl<S: RowSink> Worker<S> {
             topic_partition,
             beginning,
             parameters,
-            high,
+            parameters_from,
         } = adoption;
         let (mut task, incarnation) = match beginning {
             Beginning::Fresh {
@@ -176,7 +177,14 @@ impl<S: RowSink> Worker<S> {
                 checkpoint.incarnation,
             ),
         };
-        task.propose_parameters(&parameters, high);
+        if task.propose_parameters(&parameters, parameters_from) {
+            tracing::info!(
+                partition = %topic_partition,
+                at = task.next_offset(),
+                from = parameters_from,
+                "another configuration than before: it applies from a checkpoint at offset `from` on"
+            );
+        }
         let next_offset = task.next_offset();
         self.slots.insert(
             topic_partition,
@@ -215,16 +223,16 @@ impl<S: RowSink> Worker<S> {
             if !plan.covers(topic_partition) {
                 continue;
             }
-            let is_checkpoint = plan.checkpoints.contains(topic_partition);
-            let due = if is_checkpoint || plan.everything {
+            let reach = plan.checkpoints.get(topic_partition);
+            let due = if reach.is_some() || plan.everything {
                 Due::All
             } else {
                 Due::Levels(plan.levels)
             };
             slot.ease(&self.pressure);
             slot.task.collect(due, &mut rows);
-            if is_checkpoint {
-                gathered.checkpoints.push(slot.checkpoint(topic_partition));
+            if let Some(reach) = reach {
+                gathered.checkpoints.push(slot.checkpoint(topic_partition, *reach));
             }
             gathered.stats.push((topic_partition.clone(), slot.task.stats()));
             let tenants = slot.task.take_tenant_watermarks();
@@ -257,15 +265,17 @@ impl Slot {
             .fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
     }
 
-    fn checkpoint(&mut self, topic_partition: &TopicPartition) -> Taken {
+    fn checkpoint(&mut self, topic_partition: &TopicPartition, reach: u64) -> Taken {
         let checkpoint = Checkpoint {
             offset: self.task.next_offset(),
+            reach: Some(reach),
             incarnation: self.incarnation,
             state: self.task.checkpoint(),
         };
         Taken {
             topic_partition: topic_partition.clone(),
             offset: checkpoint.offset,
+            reach,
             frame: checkpoint.encode(),
         }
     }

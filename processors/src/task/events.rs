@@ -318,8 +318,9 @@ impl EventsTask {
         super::checkpoint::encode_events(self)
     }
 
-    pub(super) fn propose_parameters(&mut self, parameters: &Parameters, from_offset: u64) {
+    pub(super) fn propose_parameters(&mut self, parameters: &Parameters, from_offset: u64) -> bool {
         self.proposed = (*parameters != self.parameters).then(|| (parameters.clone(), from_offset));
+        self.proposed.is_some()
     }
 
     pub(super) fn stats(&self) -> TaskStats {

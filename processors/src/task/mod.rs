@@ -165,11 +165,14 @@ impl Task {
     }
 
     /// Asks for other parameters. They take effect at the first checkpoint at or after `from_offset`: no owner before
-    /// us can have written anything from there on under the old ones.
-    pub fn propose_parameters(&mut self, parameters: &Parameters, from_offset: u64) {
+    /// us can have written anything from there on under the old ones. True when there is anything to wait for.
+    pub fn propose_parameters(&mut self, parameters: &Parameters, from_offset: u64) -> bool {
         match self {
             Self::Events(task) => task.propose_parameters(parameters, from_offset),
-            Self::DeadLetters(task) => task.propose_parameters(parameters),
+            Self::DeadLetters(task) => {
+                task.propose_parameters(parameters);
+                false
+            }
         }
     }
 

@@ -283,7 +283,8 @@ fn other_parameters_wait_for_a_checkpoint_at_their_offset() {
     let mut other = Parameters::default();
     other.rollup.levels.truncate(1);
     let mut task = new_task();
-    task.propose_parameters(&other, 2);
+    assert!(!task.propose_parameters(&Parameters::default(), 2));
+    assert!(task.propose_parameters(&other, 2));
     let mut levels_after = |first_offset, seq: u64| {
         task.apply(&batch(
             first_offset,

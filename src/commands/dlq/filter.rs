@@ -15,7 +15,7 @@ pub(super) struct Filter {
     /// Only letters of this stage
     #[arg(long, value_parser = stages())]
     stage: Option<String>,
-    /// Only letters whose topic names this tenant
+    /// Only letters whose topic names this tenant where the routes have it
     #[arg(long)]
     tenant: Option<String>,
     /// Only letters whose MQTT topic fits this filter (`+` for a level, `#` for the rest)
@@ -25,10 +25,10 @@ pub(super) struct Filter {
     #[arg(long, value_name = "NAME")]
     broker: Option<String>,
     /// Only letters received at or after this time: RFC 3339, Unix milliseconds, or as `2h` how long ago
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    #[arg(long, visible_alias = "from", value_name = "TIME", value_parser = when::parse)]
     since: Option<i64>,
     /// Only letters received before this time
-    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    #[arg(long, visible_alias = "to", value_name = "TIME", value_parser = when::parse)]
     until: Option<i64>,
 }
 

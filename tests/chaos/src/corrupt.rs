@@ -22,6 +22,10 @@ pub enum Corruption {
     SpoilCell,
     /// A dead letter is gone.
     DeleteLetter,
+    /// The view of the measurements shows rows that were inserted again.
+    MeasurementsWithoutFinal,
+    /// The view of the rollups adds snapshots up that later ones replaced.
+    RollupsWithoutFinal,
 }
 
 /// The place of one row: everything but what it says. Each damage has a device of its own, so that none hides another.
@@ -31,13 +35,15 @@ const ROW: &str = "(device, metric, ts, partition, offset) IN \
 
 impl Corruption {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::DeleteRow,
         Self::DoubleRow,
         Self::SwapValue,
         Self::MoveTenant,
         Self::SpoilCell,
         Self::DeleteLetter,
+        Self::MeasurementsWithoutFinal,
+        Self::RollupsWithoutFinal,
     ];
 
     /// Does the damage.
@@ -74,6 +80,20 @@ impl Corruption {
                  (SELECT min(id) FROM dead_letter_log WHERE startsWith(topic, 'telemetry/{tenant}/')) \
                  SETTINGS mutations_sync = 2, allow_nondeterministic_mutations = 1"
             )],
+            // What a crash makes us write again, as long as ClickHouse has not merged it.
+            Self::MeasurementsWithoutFinal => vec![
+                "SYSTEM STOP MERGES measurement_log".to_owned(),
+                copy("value AS value"),
+                without_final(&client, "measurements").await?,
+            ],
+            Self::RollupsWithoutFinal => vec![
+                "SYSTEM STOP MERGES rollup_log".to_owned(),
+                format!(
+                    "INSERT INTO rollup_log SELECT * REPLACE (version - 1 AS version) \
+                     FROM (SELECT * FROM rollup_log FINAL WHERE tenant = '{tenant}' AND period = 60 AND count > 0 LIMIT 1)"
+                ),
+                without_final(&client, "rollups").await?,
+            ],
         };
         for statement in statements {
             client.query(&statement).execute().await?;
@@ -107,7 +127,23 @@ impl Corruption {
             Self::MoveTenant => lost && recount && strangers > 0,
             Self::SpoilCell => cells(after).0 > cells(before).0 && recount,
             Self::DeleteLetter => after.dead_letters.missing > before.dead_letters.missing,
+            Self::MeasurementsWithoutFinal => after.rows.repeated_offsets > before.rows.repeated_offsets,
+            Self::RollupsWithoutFinal => cells(after).0 > cells(before).0,
         };
         found && !after.clean
     }
+}
+
+/// The statement that makes a view again as it is, but for FINAL.
+async fn without_final(client: &Client, view: &str) -> Result<String> {
+    let sql = "SELECT as_select FROM system.tables WHERE database = 'meridian' AND name = {view:String}";
+    let select: String = client.query(sql).param("view", view).fetch_one().await?;
+    anyhow::ensure!(
+        select.contains(" FINAL"),
+        "the view `{view}` is without FINAL as it is: {select}"
+    );
+    Ok(format!(
+        "CREATE OR REPLACE VIEW {view} AS {}",
+        select.replace(" FINAL", "")
+    ))
 }

@@ -95,6 +95,32 @@ impl Hop {
     }
 }
 
+/// What a processor is configured to do where the product leaves a choice. All of them have the nine levels that the
+/// contract names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Setting {
+    /// As by default.
+    #[default]
+    Default,
+    /// Flushes often, forgets cells at once, and has a level more.
+    Hasty,
+    /// Flushes seldom, and remembers cells for long.
+    Patient,
+}
+
+impl Setting {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Default, Self::Hasty, Self::Patient];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Hasty => "hasty",
+            Self::Patient => "patient",
+        }
+    }
+}
+
 /// A disk that can be filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Disk {
@@ -111,6 +137,10 @@ pub enum Fault {
     Kill(Part),
     /// Stopped politely, and started again after a while.
     Restart(Part),
+    /// `SIGKILL`, and started again with another configuration. Only processors have one of these.
+    CrashInto(Part, Setting),
+    /// Stopped politely, and started again with another configuration.
+    RestartInto(Part, Setting),
     /// `SIGSTOP`, and `SIGCONT` after a while.
     Pause(Part),
     /// The same with a processor for longer than its session lasts: others own its partitions when it comes back.
@@ -127,6 +157,8 @@ pub enum Fault {
     OneWay(Hop, Direction),
     /// New connections are refused, and the old ones ended.
     Refuse(Hop),
+    /// The clock of one of ours is ahead by so many seconds, or behind, and jumps back afterwards.
+    ClockJump(Part, i32),
     /// No space left.
     DiskFull(Disk),
 }
@@ -138,6 +170,8 @@ impl Fault {
         match self {
             Self::Kill(_) => "kill -9",
             Self::Restart(_) => "graceful restart",
+            Self::CrashInto(..) => "kill -9 and other configuration",
+            Self::RestartInto(..) => "restart with other configuration",
             Self::Pause(_) => "pause",
             Self::Zombie(_) => "zombie",
             Self::Delay(..) => "delay",
@@ -146,6 +180,7 @@ impl Fault {
             Self::Cut(..) => "cut",
             Self::OneWay(..) => "one-way drop",
             Self::Refuse(_) => "refuse",
+            Self::ClockJump(..) => "clock jump",
             Self::DiskFull(_) => "disk full",
         }
     }
@@ -154,7 +189,13 @@ impl Fault {
     #[must_use]
     pub fn place(&self) -> &'static str {
         match self {
-            Self::Kill(part) | Self::Restart(part) | Self::Pause(part) | Self::Zombie(part) => part.name(),
+            Self::Kill(part)
+            | Self::Restart(part)
+            | Self::CrashInto(part, _)
+            | Self::RestartInto(part, _)
+            | Self::Pause(part)
+            | Self::Zombie(part)
+            | Self::ClockJump(part, _) => part.name(),
             Self::Delay(hop, _)
             | Self::Stall(hop)
             | Self::Reset(hop)
@@ -171,6 +212,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind(), self.place())?;
         match self {
+            Self::CrashInto(_, setting) | Self::RestartInto(_, setting) => write!(f, ", {}", setting.name()),
+            Self::ClockJump(_, seconds) => write!(f, " by {seconds:+} s"),
             Self::Delay(_, pause_ms) => write!(f, " by {pause_ms} ms"),
             Self::Cut(_, bytes) => write!(f, " after {bytes} bytes"),
             Self::OneWay(_, Direction::ToServer) => f.write_str(" to the server"),

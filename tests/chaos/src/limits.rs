@@ -45,6 +45,13 @@ pub const READY_MAX: Duration = Duration::from_secs(90);
 /// How long the log of the engine's kills waits for an INSERT that it can hit.
 pub const INSERT_WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// A clock jumps by less than so many seconds: Kafka refuses records that are an hour ahead of its own clock, and ingest
+/// then waits until its clock is right again.
+pub const CLOCK_JUMP_SECONDS_MAX: i32 = 2 * 3_600;
+
+/// How often a process looks how much its clock is off.
+pub const CLOCK_LOOK_SECONDS: u32 = 1;
+
 /// Room of the small disk with the checkpoints, which are some 100 KiB for each partition.
 pub const CHECKPOINT_DISK_BYTES: u64 = 64 << 20;
 

@@ -114,6 +114,14 @@ impl Nemesis {
             Fault::Kill(part) | Fault::Restart(part) | Fault::Pause(part) | Fault::Zombie(part) => {
                 self.hurt_process(fault, part, lasting)
             }
+            Fault::CrashInto(part, setting) => {
+                let configured = self.stack.configure(part, setting).map_err(|error| error.to_string());
+                configured.and_then(|()| self.hurt_process(Fault::Kill(part), part, lasting))
+            }
+            Fault::RestartInto(part, setting) => {
+                let configured = self.stack.configure(part, setting).map_err(|error| error.to_string());
+                configured.and_then(|()| self.hurt_process(Fault::Restart(part), part, lasting))
+            }
             Fault::Delay(hop, pause_ms) => {
                 self.hurt_hop(hop, Mode::Delay(Duration::from_millis(pause_ms.into())), lasting)
             }
@@ -133,6 +141,12 @@ impl Nemesis {
                     thread::sleep(RESET_INTERVAL);
                 }
                 Ok(())
+            }
+            Fault::ClockJump(part, seconds) => {
+                let shifted = self.stack.shift_clock(part, seconds);
+                thread::sleep(lasting);
+                let back = self.stack.shift_clock(part, 0);
+                shifted.and(back).map_err(|error| error.to_string())
             }
             Fault::DiskFull(disk) => match self.stack.disk(disk) {
                 None => Err("there is no small disk".to_owned()),

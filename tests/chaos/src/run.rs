@@ -121,9 +121,6 @@ impl Suite {
                 .left_out
                 .push("full disks: small disks were not asked for".to_owned());
         }
-        self.report
-            .left_out
-            .push("jumps of the clock: they happen in simulation".to_owned());
         let mut deck = Deck::new(self.options.seed, self.options.with_disks);
         let mut number = 1;
         loop {

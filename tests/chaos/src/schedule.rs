@@ -9,8 +9,8 @@ use rand::{Rng, RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    fault::{Disk, Fault, Hop, Part},
-    limits::SESSION_TIMEOUT,
+    fault::{Disk, Fault, Hop, Part, Setting},
+    limits::{CLOCK_JUMP_SECONDS_MAX, SESSION_TIMEOUT},
     proxy::Direction,
 };
 
@@ -104,6 +104,17 @@ fn all_faults(random: &mut impl Rng, with_disks: bool) -> Vec<Fault> {
     let ours = [Part::Ingest, Part::ProcessOne, Part::ProcessTwo, Part::ClickHouse];
     faults.extend(ours.map(Fault::Kill));
     faults.extend(Part::PROCESSES.map(Fault::Zombie));
+    for part in Part::PROCESSES {
+        faults.extend(Setting::ALL.map(|setting| Fault::CrashInto(part, setting)));
+        faults.extend(Setting::ALL.map(|setting| Fault::RestartInto(part, setting)));
+    }
+    let (forward, either_way) = (
+        1..CLOCK_JUMP_SECONDS_MAX,
+        -CLOCK_JUMP_SECONDS_MAX..CLOCK_JUMP_SECONDS_MAX,
+    );
+    // An ingest that is behind takes what devices say for the future, and corrects it: so it is promised.
+    faults.push(Fault::ClockJump(Part::Ingest, random.random_range(forward)));
+    faults.extend(Part::PROCESSES.map(|part| Fault::ClockJump(part, random.random_range(either_way.clone()))));
     for hop in Hop::ALL {
         let direction = if random.random() {
             Direction::ToServer
@@ -127,8 +138,8 @@ fn all_faults(random: &mut impl Rng, with_disks: bool) -> Vec<Fault> {
 
 fn lasting(fault: Fault, random: &mut impl Rng) -> Duration {
     let range_ms = match fault {
-        Fault::Kill(_) => 0..1_500,
-        Fault::Restart(_) => 0..500,
+        Fault::Kill(_) | Fault::CrashInto(..) => 0..1_500,
+        Fault::Restart(_) | Fault::RestartInto(..) => 0..500,
         Fault::Pause(_) => 500..5_000,
         Fault::Zombie(_) => {
             let session_ms = SESSION_TIMEOUT.as_millis() as u64;
@@ -137,6 +148,7 @@ fn lasting(fault: Fault, random: &mut impl Rng) -> Duration {
         Fault::Delay(..) | Fault::Cut(..) | Fault::OneWay(..) => 1_500..4_000,
         Fault::Stall(_) | Fault::Refuse(_) => 1_000..4_500,
         Fault::Reset(_) => 300..1_500,
+        Fault::ClockJump(..) => 3_000..8_000,
         Fault::DiskFull(_) => 2_000..5_000,
     };
     Duration::from_millis(random.random_range(range_ms))
@@ -173,8 +185,8 @@ mod tests {
     #[test]
     fn a_short_round_sees_every_kind_and_a_long_one_every_kind_at_every_place() {
         let kinds = |steps: &[Step]| steps.iter().map(|step| step.fault.kind()).collect::<HashSet<_>>().len();
-        assert_eq!(kinds(&Deck::new(3, false).round(10)), 10);
-        assert_eq!(kinds(&Deck::new(3, true).round(11)), 11);
+        assert_eq!(kinds(&Deck::new(3, false).round(13)), 13);
+        assert_eq!(kinds(&Deck::new(3, true).round(14)), 14);
         let mut deck = Deck::new(3, true);
         let size = deck.rest.len();
         let steps = deck.round(size);
@@ -182,7 +194,7 @@ mod tests {
             .iter()
             .map(|step| (step.fault.kind(), step.fault.place()))
             .collect();
-        assert_eq!(places.len(), 6 * 3 + 2 + 7 * 6 + 2);
+        assert_eq!(places.len(), 6 * 3 + 2 + 2 * 2 + 3 + 7 * 6 + 2);
     }
 
     #[test]

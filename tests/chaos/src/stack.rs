@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::{
     disk::SmallDisk,
-    fault::{Disk, Hop, Part},
+    fault::{Disk, Hop, Part, Setting},
     limits,
     proxy::Proxy,
 };
@@ -109,20 +109,30 @@ impl Stack {
 
     fn start_ours(&mut self, program: &Path) -> Result<()> {
         let port = self.engine_port.to_string();
+        let clock_library = rig::cache::clock_library()?;
         for (part, role, ready) in [
             (Part::ClickHouse, "", "ready at "),
             (Part::ProcessOne, "process", "meridian process is ready"),
             (Part::ProcessTwo, "process", "meridian process is ready"),
             (Part::Ingest, "ingest", "meridian ingest is ready"),
         ] {
-            let file = format!("{}.toml", part.name());
+            let file = configuration_file(part);
             let arguments = if part == Part::ClickHouse {
                 vec!["embedded", "clickhouse", "--port", &port, "--data-dir", "engine"]
             } else {
-                fs::write(self.folder().join(&file), configuration::of(part, &self.proxies))?;
+                self.configure(part, Setting::default())?;
                 vec![role, "--config", &file, "--metrics-port", "0"]
             };
-            let daemon = Daemon::command(program).args(&arguments).current_dir(self.folder());
+            let mut daemon = Daemon::command(program).args(&arguments).current_dir(self.folder());
+            if part != Part::ClickHouse {
+                self.shift_clock(part, 0)?;
+                daemon = daemon
+                    .env("LD_PRELOAD", &clock_library)
+                    .env("FAKETIME_TIMESTAMP_FILE", self.clock_file(part))
+                    .env("FAKETIME_CACHE_DURATION", limits::CLOCK_LOOK_SECONDS.to_string())
+                    // What a jump moves is the time of day; waiting goes on as before, as on a machine.
+                    .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            }
             let daemon = daemon
                 .start()
                 .with_context(|| format!("cannot start {}", part.name()))?;
@@ -130,6 +140,31 @@ impl Stack {
             self.add(part, Process::Meridian(daemon));
         }
         Ok(())
+    }
+
+    /// Writes the configuration of a role, for its next start.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn configure(&self, part: Part, setting: Setting) -> std::io::Result<()> {
+        let text = configuration::of(part, setting, &self.proxies);
+        fs::write(self.folder().join(configuration_file(part)), text)
+    }
+
+    /// Sets the clock of one of ours ahead, or back where negative. It notices within a second or so.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn shift_clock(&self, part: Part, seconds: i32) -> std::io::Result<()> {
+        let file = self.clock_file(part);
+        let new = file.with_extension("new");
+        fs::write(&new, format!("{seconds:+}\n"))?;
+        // It may be read at any moment.
+        fs::rename(new, file)
+    }
+
+    fn clock_file(&self, part: Part) -> PathBuf {
+        self.folder().join(format!("{}.clock", part.name()))
     }
 
     fn add(&mut self, part: Part, process: Process) {
@@ -219,4 +254,8 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+fn configuration_file(part: Part) -> String {
+    format!("{}.toml", part.name())
 }

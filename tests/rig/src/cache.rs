@@ -59,6 +59,21 @@ pub fn kafka_version() -> &'static str {
     version
 }
 
+/// The library that shifts the clock of a process into which it is loaded: libfaketime, in its form for several threads.
+///
+/// # Errors
+/// Names the missing library and the command that installs it.
+pub fn clock_library() -> Result<PathBuf, RigError> {
+    let folders = std::fs::read_dir("/usr/lib").map_err(RigError::io("read `/usr/lib`"))?;
+    folders
+        .filter_map(Result::ok)
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| RigError::MissingPart {
+            part: "libfaketimeMT.so.1".to_owned(),
+        })
+}
+
 /// Finds a program on the path or in the system folders where Debian keeps daemons.
 ///
 /// # Errors

@@ -136,6 +136,8 @@ impl World {
         let settings = ProcessSettings {
             parameters: self.parameters.clone(),
             checkpoint_interval: Duration::from_secs(3),
+            // Runs are short: new parameters would never apply otherwise.
+            reach_records_min: 8,
             workers: Workers::Runtime(std::num::NonZeroUsize::new(2).expect("two")),
             ..ProcessSettings::default()
         };

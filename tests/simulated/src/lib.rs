@@ -140,6 +140,7 @@ async fn run_paused(seed: u64, options: Options) -> Outcome {
     let plan = Plan {
         broker_count: random.random_range(1..=2),
         loses_records: random.random_bool(0.5),
+        changes_configuration: random.random_bool(0.5),
     };
     let mut world = World::new(&mut random, plan, trace.clone());
     let random = world::seeded(random.next_u64());

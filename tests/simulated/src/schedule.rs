@@ -4,6 +4,7 @@
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use eventlog::memory::DeliveryFault;
+use processors::rollup::level::Level;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
@@ -13,6 +14,14 @@ use crate::{Options, checkpoints::Checkpoints, instances::Running, tables::Inser
 pub(crate) const RECORD_LOST: &str = "record neither stored nor confirmed";
 /// Rest must come this long after healing: a member that was killed with a zombie at its side costs the most.
 const REST_MAX: Duration = Duration::from_secs(120);
+/// Levels that are always there, and that the verdict looks at.
+const LEVEL_COUNT: usize = 9;
+/// A level that comes and goes.
+const ANOTHER_LEVEL: Level = Level {
+    period_seconds: 300,
+    resolution: 8,
+    flush_interval_ms: 1_000,
+};
 /// Members of the group at once.
 const PROCESSES_MAX: usize = 3;
 
@@ -94,6 +103,7 @@ impl<'run> Schedule<'run> {
                 19 => self.fail_tables(),
                 20 => self.fail_checkpoints(),
                 21 => self.set_clock(),
+                _ if self.world.plan.changes_configuration => self.configure(),
                 _ => self.lose_checkpoints().await,
             }
         }
@@ -265,6 +275,23 @@ impl<'run> Schedule<'run> {
         let skew_ms = self.random.random_range(-40_000..40_000);
         self.world.trace.fault("clock set", skew_ms);
         self.world.clock.set_skew_ms(skew_ms);
+    }
+
+    /// Processes that start from now on have another configuration, and meanwhile others go on with theirs.
+    fn configure(&mut self) {
+        let rollup = &mut self.world.parameters.rollup;
+        rollup.linger_ms = [0, 5_000, 60_000][self.random.random_range(0..3)];
+        rollup.accumulators_max = [20, 60, 10_000][self.random.random_range(0..3)];
+        rollup.levels.truncate(LEVEL_COUNT);
+        for level in &mut rollup.levels {
+            level.flush_interval_ms = self.random.random_range(200..10_000);
+        }
+        if self.random.random_bool(0.5) {
+            rollup.levels.push(ANOTHER_LEVEL);
+        }
+        self.world
+            .trace
+            .fault("other configuration", format_args!("{rollup:?}"));
     }
 
     /// Every process dies, and all checkpoints are gone before the next one starts.

@@ -7,7 +7,7 @@ use h3o::{LatLng, Resolution};
 
 use crate::{
     broker::Broker,
-    fleet::{Fleet, NUMBER_METRIC, Published},
+    fleet::{Fleet, NUMBER_METRIC, Published, RunBegin},
     schedule::RECORD_LOST,
     tables::{CellKey, Contents, Measurement},
     trace::Trace,
@@ -87,27 +87,30 @@ fn events(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace:
 /// Somebody promised to keep this event.
 ///
 /// Of a run that begins at 0 again nobody does when its first event, or the last one before it, went with a lost session:
-/// then a short step back cannot be told from a repetition (see the decision on identity).
+/// then a short step back cannot be told from a repetition (see the decision on identity). Nor of the run after such a
+/// one, whose beginning may have come late, as a repetition, and looks like the beginning of both.
 fn is_promised(fleet: &Fleet, unpromised: &BTreeSet<usize>, event: &Published) -> bool {
-    let arrived = |event: &Published| event.messages.iter().any(|message| !unpromised.contains(message));
+    let arrived = event.messages.iter().any(|message| !unpromised.contains(message));
     let is_known = |event: usize| !unpromised.contains(&fleet.events[event].messages[0]);
-    let is_told_apart = event
-        .run_begin
-        .is_none_or(|begin| is_known(begin.first) && is_known(begin.before));
-    arrived(event) && is_told_apart
+    let is_told_apart = |begin: RunBegin| is_known(begin.first) && is_known(begin.before);
+    let run_before = |begin: RunBegin| fleet.events[begin.before].run_begin;
+    arrived
+        && event
+            .run_begin
+            .is_none_or(|begin| is_told_apart(begin) && run_before(begin).is_none_or(is_told_apart))
 }
 
 /// When an event was published, its number, and its partition and offset.
 type Ordered = (usize, usize, (u16, u64));
 
 /// A device's events lie in one partition, in the order in which they were published. Those published again, and those
-/// that went with a lost session and may still have come through, are free to be anywhere.
+/// that nobody promised to keep and that may still have come through, are free to be anywhere.
 fn order(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace: &Trace) {
     let mut by_device: BTreeMap<usize, Vec<Ordered>> = BTreeMap::new();
     for (number, rows) in found {
         let event = &fleet.events[*number];
         if let [message] = event.messages[..]
-            && !unpromised.contains(&message)
+            && is_promised(fleet, unpromised, event)
         {
             let published = (fleet.messages[message].turn, *number, rows[0].0);
             by_device.entry(event.device).or_default().push(published);
@@ -129,7 +132,8 @@ fn order(fleet: &Fleet, unpromised: &BTreeSet<usize>, found: &Found<'_>, trace: 
 fn rollups(fleet: &Fleet, found: &Found<'_>, contents: &Contents, trace: &Trace) {
     let expected = expected(fleet, found);
     let mut actual: BTreeMap<CellKey, Totals> = BTreeMap::new();
-    for ((cell, ..), row) in &contents.rollups {
+    let is_judged = |cell: &CellKey| PERIODS.contains(&cell.2) && RESOLUTIONS.contains(&cell.3);
+    for ((cell, ..), row) in contents.rollups.iter().filter(|((cell, ..), _)| is_judged(cell)) {
         let more = (row.count, row.sum, row.min, row.max);
         add(actual.entry(cell.clone()).or_insert(NOTHING), more);
     }

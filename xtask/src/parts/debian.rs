@@ -46,6 +46,8 @@ const PROGRAMS: &[Program] = &[
         &["chromium", "chromium-browser", "google-chrome"],
         "chromium",
     ),
+    // Brings the library beside it, which shifts the clock of one process.
+    program(Part::ShiftedClock, &["faketime"], "faketime"),
 ];
 
 /// Installs the packages given as arguments. Meanwhile packages may not start services (Debian's `policy-rc.d`; 101 means

@@ -24,6 +24,7 @@ pub(crate) enum Part {
     Mosquitto,
     Redis,
     Browser,
+    ShiftedClock,
     Kafka,
 }
 
@@ -34,6 +35,7 @@ impl Part {
         Self::Mosquitto,
         Self::Redis,
         Self::Browser,
+        Self::ShiftedClock,
         Self::Kafka,
         Self::Libchdb,
     ];
@@ -51,7 +53,7 @@ impl Part {
     /// What of this part is not there, or `None`.
     pub(crate) fn missing(self) -> Option<String> {
         match self {
-            Self::BuildTools | Self::Mosquitto | Self::Redis | Self::Browser => {
+            Self::BuildTools | Self::Mosquitto | Self::Redis | Self::Browser | Self::ShiftedClock => {
                 let names: Vec<_> = debian::missing_programs(self).collect();
                 (!names.is_empty()).then(|| names.join(", "))
             }
@@ -69,6 +71,7 @@ impl fmt::Display for Part {
             Self::Mosquitto => "Mosquitto",
             Self::Redis => "Redis",
             Self::Browser => "Chromium",
+            Self::ShiftedClock => "libfaketime",
             Self::Kafka => "Apache Kafka",
         })
     }

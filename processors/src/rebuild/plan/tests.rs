@@ -63,6 +63,7 @@ fn filled(count: u64) -> (Snapshot, LivePartition) {
     task.collect(Due::All, &mut rows);
     let checkpoint = Checkpoint {
         offset: task.next_offset(),
+        reach: None,
         incarnation: 0,
         state: task.checkpoint(),
     };

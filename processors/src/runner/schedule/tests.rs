@@ -1,6 +1,6 @@
 //! When levels, checkpoints and idle flushes are due.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use eventlog::{PartitionId, TopicPartition};
 
@@ -28,6 +28,10 @@ fn ownership(handed_offset: u64, durable_at: Instant) -> Ownership {
         worker: WorkerId(0),
         handed_offset,
         durable_offset: 0,
+        reach: 1_000,
+        inherited_reach: 0,
+        stride: 10,
+        wanted_offset: 0,
         durable_at,
         next_number: CheckpointNumber(1),
         episode: Episode::default(),
@@ -105,7 +109,7 @@ fn all_is_flushed_once_it_is_quiet() {
     assert_eq!(schedule.plan(last_record + ms(499), NOTHING, &ownership), None);
     let plan = schedule.plan(last_record + ms(500), NOTHING, &ownership).unwrap();
     assert!(plan.everything);
-    assert_eq!(plan.checkpoints, BTreeSet::from([place()]));
+    assert_eq!(plan.checkpoints, BTreeMap::from([(place(), 1_000)]));
 }
 
 #[test]
@@ -119,6 +123,19 @@ fn rows_or_bytes_that_press_are_flushed_at_once() {
         let plan = schedule.plan(start, pressure, &ownership).unwrap();
         assert_eq!(plan, CollectPlan::default(), "measurements only: no level is due yet");
     }
+}
+
+#[test]
+fn records_beyond_the_reach_make_a_checkpoint_due_at_once() {
+    let start = Instant::now();
+    let mut schedule = schedule(start);
+    let mut ownership = ownership(7, start);
+    schedule.on_records(start);
+    assert_eq!(schedule.plan(start, NOTHING, &ownership), None);
+    ownership.get_mut(&place()).unwrap().wanted_offset = 1_001;
+    let plan = schedule.plan(start, NOTHING, &ownership).unwrap();
+    assert_eq!(plan.checkpoints, BTreeMap::from([(place(), 1_001)]));
+    assert!(schedule.is_waiting(&ownership));
 }
 
 #[test]

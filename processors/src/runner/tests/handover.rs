@@ -51,6 +51,38 @@ async fn a_handover_commits_before_the_next_owner_begins() {
     world.assert_complete();
 }
 
+/// How far beyond its offset the newest checkpoint of a partition reaches.
+async fn ahead(world: &World, partition: u16) -> u64 {
+    let newest = world.store().latest(&place(partition)).await.unwrap().newest.unwrap();
+    newest.reach.unwrap() - newest.offset
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_in_good_order_leaves_no_reach_behind_and_who_is_killed_does() {
+    let world = World::new(14);
+    for is_killed in [false, true, false] {
+        let running = world.start();
+        world.feed(300);
+        // Everything is in idle checkpoints by then.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for partition in 0..PARTITIONS {
+            assert!(ahead(&world, partition).await >= world.settings.reach_records_min);
+        }
+        match is_killed {
+            true => running.kill().await,
+            false => running.stop().await,
+        }
+        for partition in 0..PARTITIONS {
+            assert_eq!(ahead(&world, partition).await > 0, is_killed);
+        }
+        if is_killed {
+            // What the one that was killed may still write is passed before anybody else stops.
+            world.feed(30_000);
+        }
+    }
+    world.assert_complete();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_zombie_is_fenced_and_harms_nothing() {
     let world = World::new(13);
