@@ -131,6 +131,32 @@ async fn what_is_not_streamed_is_refused_with_a_problem() {
     up.stop();
 }
 
+#[tokio::test]
+async fn too_many_different_watches_are_turned_away_and_told_when_to_come_again() {
+    let mut up = Up::start(&[]);
+    let mut open_streams = Vec::new();
+    let refused = loop {
+        let number = open_streams.len();
+        assert!(number <= 1_000, "there is a bound");
+        match try_open(&live(&up, &format!("metric=v{number}&res=7")), None).await {
+            Ok(stream) => open_streams.push(stream),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(open_streams.len() >= 100, "{}", open_streams.len());
+    assert_eq!(
+        (refused.0, &refused.1["type"]),
+        (503, &"urn:meridian:problem:too-many-streams".into())
+    );
+    // What is watched already costs nothing more.
+    open(&live(&up, "metric=v0&res=7&agg=max&bbox=1,1,2,2"))
+        .await
+        .next()
+        .await
+        .unwrap();
+    up.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_streams_end_with_what_clickhouse_has() {
     const STREAMS: u64 = 200;
