@@ -114,6 +114,10 @@ pub const WATCHED_CELLS_MAX: usize = 200_000;
 /// Rows read for one watch: a hexagon has one for each log partition and generation.
 pub const WATCHED_ROWS_MAX: u32 = 1_000_000;
 
+/// Snapshots of one watch and round that are kept for those who come next: different views; some 32 MB if all were of the
+/// largest size.
+pub const SHARED_SNAPSHOTS_MAX: usize = 32;
+
 /// How long a watch outlives the last who follow it, so that those who come back can resume.
 pub const WATCH_LINGER: Duration = Duration::from_secs(30);
 
@@ -147,6 +151,9 @@ pub const REFUSAL_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// Of so many answers from memory one is compared with the store.
 pub const HITS_PER_INSPECTION: u64 = 100;
+
+/// A flush is told this long after its rows can be read, at the latest: a difference within it is none.
+pub const INSPECTION_GRACE: Duration = Duration::from_secs(5);
 
 /// Hours in which something changed that are told apart: some 100 bytes each. Beyond, everything counts as changed.
 pub const CHANGED_HOURS_MAX: usize = 65_536;

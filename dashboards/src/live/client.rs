@@ -17,7 +17,7 @@ use super::{
     event::{self, HEARTBEAT, Identifier, Position, Told, View},
     hub::Hub,
     pulse::Pulse,
-    watch::{Delta, Found, News, Stage, Watch},
+    watch::{Delta, Found, News, Stage, Watch, Whole},
 };
 use crate::limits;
 
@@ -160,16 +160,36 @@ impl Client {
     }
 
     fn snapshot(&mut self) -> Option<Bytes> {
-        let Everything { resolution, found } = self.everything()?;
+        let view = self.view.fingerprint(self.view.resolution);
+        let whole = match self.watch.whole(view) {
+            Some(whole) => whole,
+            None => {
+                let Everything { resolution, found } = self.everything()?;
+                let whole = Whole {
+                    generation: found.generation,
+                    round: found.round,
+                    resolution,
+                    is_exact: found.is_exact,
+                    count: found.hexagons.len(),
+                    event: self.told(resolution, &found, "snapshot"),
+                };
+                self.watch.share(view, whole.clone());
+                whole
+            }
+        };
+        let position = Position {
+            generation: whole.generation,
+            round: whole.round,
+        };
         self.shown = Some(Shown {
-            position: found.position(),
-            resolution,
-            count: found.hexagons.len(),
+            position,
+            resolution: whole.resolution,
+            count: whole.count,
         });
         // One that is not exact says so itself.
-        self.is_warned = !found.is_exact;
+        self.is_warned = !whole.is_exact;
         self.hub.metrics().snapshots.increment(1);
-        Some(self.told(resolution, &found, "snapshot"))
+        Some(whole.event)
     }
 
     fn delta(&mut self, shown: Shown, news: &News, is_exact: bool) -> Option<Bytes> {

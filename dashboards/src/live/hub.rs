@@ -262,7 +262,12 @@ impl Hub {
                 Err(problem) => {
                     let held = self.held(&watch.key, bucket).await;
                     watch.not_loaded(bucket, held.as_deref(), problem);
+                    watch.tell_stage();
                     sleep(limits::WATCH_READ_PAUSE).await;
+                    // Nobody looks at it any more.
+                    if Arc::strong_count(&watch) == 1 {
+                        return;
+                    }
                 }
             }
             watch.tell_stage();

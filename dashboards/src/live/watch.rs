@@ -102,6 +102,20 @@ pub(crate) struct Watch {
     pub(crate) epoch: u64,
     state: Mutex<State>,
     news: watch::Sender<Arc<News>>,
+    /// Snapshots of the round that is shown, by the view: many come at once, mostly for the same.
+    snapshots: Mutex<HashMap<u64, Whole>>,
+}
+
+/// A snapshot as it is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Whole {
+    pub(crate) generation: u64,
+    pub(crate) round: u64,
+    pub(crate) resolution: u8,
+    pub(crate) is_exact: bool,
+    /// Hexagons in it.
+    pub(crate) count: usize,
+    pub(crate) event: Bytes,
 }
 
 #[derive(Debug)]
@@ -148,6 +162,7 @@ impl Watch {
                 is_news: false,
             }),
             news: watch::Sender::new(Arc::new(news)),
+            snapshots: Mutex::default(),
             key,
         }
     }
@@ -307,6 +322,28 @@ impl Watch {
             deltas: Mutex::default(),
         };
         self.news.send_replace(Arc::new(news));
+    }
+
+    /// The snapshot of a view that somebody was sent in this round; none while nothing can be shown.
+    pub(crate) fn whole(&self, view: u64) -> Option<Whole> {
+        let (generation, round, stage) = {
+            let state = self.state();
+            (state.generation, state.open.round(), state.stage.clone())
+        };
+        let Stage::Ready { is_exact } = stage else { return None };
+        let snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_current =
+            |whole: &&Whole| (whole.generation, whole.round, whole.is_exact) == (generation, round, is_exact);
+        snapshots.get(&view).filter(is_current).cloned()
+    }
+
+    /// Keeps a snapshot for those who ask for the same in this round.
+    pub(crate) fn share(&self, view: u64, whole: Whole) {
+        let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshots.retain(|_, held| (held.generation, held.round) == (whole.generation, whole.round));
+        if snapshots.len() < limits::SHARED_SNAPSHOTS_MAX {
+            snapshots.insert(view, whole);
+        }
     }
 
     /// Hexagons of a resolution that `is_in` wants: those that changed after a round, or all. None while they cannot be
