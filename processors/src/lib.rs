@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod migrate;
 pub mod pipeline;
 pub mod rebuild;
+pub mod recovery;
 pub mod rollup;
 pub mod runner;
 pub mod sink;

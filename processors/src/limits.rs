@@ -76,6 +76,17 @@ pub const AUDIT_EXPIRY_MARGIN_SECONDS: u64 = 600;
 /// Snapshots that a rebuild inserts at once: a part of a good size, and little memory.
 pub const REBUILD_ROWS: usize = 20_000;
 
+/// Buckets whose snapshots are made again by one query: their list is part of it, three times, and queries are at most
+/// 256 KiB long.
+pub const MEND_BUCKETS: usize = 1_000;
+
+/// Rounds of taking back what lost state has written. The second finds something only if its owner writes meanwhile,
+/// which it cannot go on with: its next checkpoint is refused.
+pub const MEND_ROUNDS_MAX: usize = 10;
+
+/// Accumulators are looked for that are idle every ten seconds of the log clock: until then they stay, twice to be sure.
+pub const SWEEP_MARGIN_MS: i64 = 20_000;
+
 /// After this long without a new record everything is flushed, so that whoever looks at a quiet pipeline sees all of
 /// it.
 pub const IDLE_AFTER: Duration = Duration::from_millis(200);

@@ -22,6 +22,7 @@ mod meridian;
 mod messages;
 mod queries;
 mod rebuild;
+mod recovery;
 mod replay;
 mod roles;
 mod store;

@@ -119,6 +119,8 @@ impl Engine {
 
     /// Opens a session. Must not run on an async thread, as nothing of the engine may.
     pub(super) fn connect(&self) -> Result<Connection, String> {
+        // What the engine has registered since would otherwise be taken down first.
+        exit::leave_engine_behind();
         self.api
             .connect(&self.arguments)
             .ok_or_else(|| "Code: 439. DB::Exception: the engine opened no session. (CANNOT_SCHEDULE_TASK)".to_owned())

@@ -7,7 +7,7 @@
 
 use std::{
     ffi::{c_int, c_void},
-    sync::Once,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 unsafe extern "C" {
@@ -15,16 +15,18 @@ unsafe extern "C" {
     fn _exit(status: c_int) -> !;
 }
 
-/// To be called after every start of the engine: the library registers its handler at the first one.
+/// To be called after every start of the engine, and now and then: the library registers its handler at the first one, and
+/// destructors of its parts when these are first used. Of the calls since, those count whose number is a power of two.
 pub(super) fn leave_engine_behind() {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+    if calls.is_power_of_two() {
         // SAFETY: the handler is a plain function that uses no argument.
         let failed = unsafe { on_exit(end_at_once, std::ptr::null_mut()) };
         if failed != 0 {
             tracing::warn!("no room for an exit handler: leaving the process with a running engine may crash");
         }
-    });
+    }
 }
 
 extern "C" fn end_at_once(status: c_int, _argument: *mut c_void) {

@@ -387,6 +387,17 @@ impl AuditStore {
         Ok(self.horizons().await?.buckets_seconds())
     }
 
+    /// A statement without an answer.
+    pub(crate) async fn execute(
+        &self,
+        what: &'static str,
+        sql: &str,
+        values: &[(&str, String)],
+    ) -> Result<(), AuditError> {
+        let done = self.client.query_raw(&self.fill(sql, values)).execute().await;
+        done.map_err(|source| AuditError::Query { what, source })
+    }
+
     /// Rows as they come.
     pub(crate) fn cursor<T: RowOwned + RowRead>(
         &self,
@@ -405,7 +416,8 @@ impl AuditStore {
         values.iter().fold(sql, |sql, (name, value)| sql.replace(name, value))
     }
 
-    async fn ask<T: RowOwned + RowRead>(
+    /// All rows.
+    pub(crate) async fn ask<T: RowOwned + RowRead>(
         &self,
         what: &'static str,
         sql: &str,

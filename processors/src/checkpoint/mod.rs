@@ -24,10 +24,32 @@ use crate::limits::CHECKPOINTS_KEPT;
 pub struct CheckpointNumber(pub u64);
 
 impl CheckpointNumber {
+    /// Bits of a number below the incarnation: a checkpoint every second for 30,000 years.
+    const WITHIN_INCARNATION_BITS: u32 = 40;
+
     /// The number after this one.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+
+    /// The number of the checkpoint that a later incarnation begins with: higher than any that an owner with the state
+    /// before it can reach.
+    #[must_use]
+    pub fn beginning_of(incarnation: u16) -> Self {
+        Self(u64::from(incarnation) << Self::WITHIN_INCARNATION_BITS)
+    }
+
+    /// The incarnation that a number belongs to.
+    #[must_use]
+    pub fn incarnation(self) -> u16 {
+        u16::try_from(self.0 >> Self::WITHIN_INCARNATION_BITS).unwrap_or(u16::MAX)
+    }
+
+    /// A later incarnation begins with it, and has not come further.
+    #[must_use]
+    pub fn is_beginning(self) -> bool {
+        self.incarnation() > 0 && self == Self::beginning_of(self.incarnation())
     }
 }
 
@@ -36,6 +58,8 @@ impl CheckpointNumber {
 pub struct Found {
     /// The newest checkpoint that can be read.
     pub newest: Option<Checkpoint>,
+    /// Its number.
+    pub newest_number: Option<CheckpointNumber>,
     /// The number to give to the next one.
     pub next_number: CheckpointNumber,
     /// Newer ones that were torn or damaged, and are passed over.
@@ -140,6 +164,7 @@ impl CheckpointStore {
                 Ok(checkpoint) => {
                     return Ok(Found {
                         newest: Some(checkpoint),
+                        newest_number: Some(number),
                         next_number,
                         damaged_count,
                     });
@@ -156,6 +181,7 @@ impl CheckpointStore {
         }
         Ok(Found {
             newest: None,
+            newest_number: None,
             next_number,
             damaged_count,
         })

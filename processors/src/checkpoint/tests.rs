@@ -196,6 +196,26 @@ fn relative_and_double_slash_folders_are_folders() {
     assert!(path.is_dir());
 }
 
+#[tokio::test]
+async fn a_new_incarnation_shuts_out_whoever_has_lost_state_whatever_number_that_has_come_to() {
+    let (store, _folder, files) = folder_store();
+    put(&store, 56, 10).await.unwrap();
+    std::fs::remove_dir_all(&files).unwrap();
+    let beginning = CheckpointNumber::beginning_of(1);
+    assert!(beginning.is_beginning() && !beginning.next().is_beginning() && !CheckpointNumber(57).is_beginning());
+    put(&store, beginning.0, 20).await.unwrap();
+    for number in [57, 58, 1_000_000] {
+        let refused = put(&store, number, 30).await.unwrap_err();
+        assert!(matches!(refused, CheckpointError::Fenced { .. }), "{refused}");
+    }
+    let found = store.latest(&place()).await.unwrap();
+    assert_eq!(
+        (found.newest, found.newest_number),
+        (Some(checkpoint(20)), Some(beginning))
+    );
+    assert_eq!(found.next_number, beginning.next());
+}
+
 #[test]
 fn a_frame_of_the_format_before_is_read_and_has_no_reach() {
     let frame = checkpoint(9).encode();

@@ -26,6 +26,19 @@ pub struct ClockQuality {
 }
 
 impl ClockQuality {
+    /// What was told of a clock, to go on from.
+    #[must_use]
+    pub fn told(claim_count: u64, skew_ms: i64, future_count: u64, past_count: u64, seen_at_ms: i64) -> Self {
+        Self {
+            claim_count,
+            skew_ms,
+            step_ms: 0,
+            future_count,
+            past_count,
+            seen_at_ms,
+        }
+    }
+
     /// An event with a claimed time was received.
     pub fn note(&mut self, claimed_ts_ms: i64, received_at_ms: i64, is_believed: bool) {
         let lag_ms = received_at_ms.saturating_sub(claimed_ts_ms);

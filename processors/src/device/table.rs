@@ -51,6 +51,13 @@ impl DeviceTable {
         state
     }
 
+    /// Puts in a device that was known before; there is nothing to be written of it. Those heard of longest ago come
+    /// first.
+    pub fn put_back(&mut self, key: &str, state: DeviceState, heard_ms: i64, limits: DeviceLimits) {
+        self.turn_generations(heard_ms, limits, |_, _| {});
+        self.young.insert(key.into(), state);
+    }
+
     /// Reads what the next event of a device will need, to have it fetched. The result means nothing.
     #[must_use]
     pub fn peek(&self, key: &[u8]) -> u64 {

@@ -36,7 +36,7 @@ impl LivePartition {
     pub(super) fn read(place: TopicPartition, checkpoint: &Checkpoint) -> Result<Self, RestoreError> {
         let task = Task::restore(place, &checkpoint.state)?;
         let mut live = Self {
-            next_offset: checkpoint.offset,
+            next_offset: task.counts_from(),
             incarnation: checkpoint.incarnation,
             levels: task.levels(),
             names: HashMap::new(),
@@ -59,6 +59,17 @@ impl LivePartition {
             live.generations.insert(key, accumulator.generation);
         });
         Ok(live)
+    }
+
+    /// A task without its state: nothing goes on, and everything below the offset is in the tables.
+    pub(super) fn without_state(next_offset: u64, incarnation: u16, levels: Vec<(u32, u8)>) -> Self {
+        Self {
+            next_offset,
+            incarnation,
+            levels,
+            names: HashMap::new(),
+            generations: HashMap::new(),
+        }
     }
 
     /// The same after all accumulators were evicted.

@@ -29,6 +29,7 @@ use crate::{
     audit::{AuditError, AuditStore, Window},
     checkpoint::{CheckpointError, CheckpointStore},
     limits::REBUILD_ROWS,
+    rollup::accumulator::Origin,
     runner::RowSink,
     sink::{ClickHouseSink, SinkError},
     task::RestoreError,
@@ -172,10 +173,44 @@ pub async fn rebuild(
             sink: (!options.dry_run).then_some(sink),
             partitions: &partitions,
             level,
+            only_from: 0,
         };
         rebuilt.levels.push(work.run(&window, &mut on_change).await?);
     }
     Ok(rebuilt)
+}
+
+/// Snapshots of one level that lost state has written up to an offset or beyond, in some buckets.
+#[derive(Clone, Debug)]
+pub(crate) struct CutBack {
+    /// Whose.
+    pub(crate) partition: u16,
+    /// From here on the task counts anew.
+    pub(crate) counts_from: u64,
+    /// Of the task that goes on.
+    pub(crate) incarnation: u16,
+    /// Period and resolution.
+    pub(crate) level: (u32, u8),
+    /// Their starts, Unix seconds.
+    pub(crate) buckets: Vec<u32>,
+}
+
+/// Makes snapshots what they were before an offset, from the measurements. Returns how many.
+///
+/// # Errors
+/// [`RebuildError`].
+pub(crate) async fn cut_back(store: &AuditStore, sink: &ClickHouseSink, cut: CutBack) -> Result<u64, RebuildError> {
+    let live = LivePartition::without_state(cut.counts_from, cut.incarnation, vec![cut.level]);
+    let partitions = BTreeMap::from([(cut.partition, live)]);
+    let work = LevelWork {
+        store,
+        sink: Some(sink),
+        partitions: &partitions,
+        level: cut.level,
+        only_from: cut.counts_from,
+    };
+    let rebuilt = work.run(&Window::Buckets(cut.buckets), &mut |_| {}).await?;
+    Ok(rebuilt.corrected + rebuilt.created + rebuilt.withdrawn)
 }
 
 /// What the task of a partition holds, by its newest checkpoint.
@@ -202,6 +237,8 @@ struct LevelWork<'a> {
     sink: Option<&'a ClickHouseSink>,
     partitions: &'a BTreeMap<u16, LivePartition>,
     level: (u32, u8),
+    /// Only snapshots that reach this offset are changed.
+    only_from: u64,
 }
 
 impl LevelWork<'_> {
@@ -239,7 +276,8 @@ impl LevelWork<'_> {
             while let Some(measurement) = measurements.next_of(&bucket).await? {
                 plan.measurement(&measurement);
             }
-            let (changes, unchanged) = plan.finish();
+            let (mut changes, unchanged) = plan.finish();
+            changes.retain(|change| Origin::offset_of(change.version_before) >= self.only_from);
             rebuilt.unchanged += unchanged;
             for change in &changes {
                 match change.kind {

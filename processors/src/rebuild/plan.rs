@@ -44,6 +44,7 @@ pub(super) struct Change {
     pub(super) partition: u16,
     pub(super) cell: u64,
     pub(super) count_before: u64,
+    pub(super) version_before: u64,
     pub(super) version: u64,
     pub(super) accumulator: Accumulator,
 }
@@ -217,6 +218,7 @@ impl<'a> BucketPlan<'a> {
                 partition,
                 cell,
                 count_before: before.map_or(0, |before| before.count),
+                version_before: before.map_or(0, |before| before.version),
                 version: origin
                     .version(accumulator.last_offset)
                     .max(before.map_or(0, |before| before.version)),

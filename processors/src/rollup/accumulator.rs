@@ -158,6 +158,12 @@ impl Origin {
         }
     }
 
+    /// The lowest version of an incarnation.
+    #[must_use]
+    pub fn first_version(incarnation: u16) -> u64 {
+        u64::from(incarnation) << Self::OFFSET_BITS
+    }
+
     /// The offset in a version.
     #[must_use]
     pub fn offset_of(version: u64) -> u64 {

@@ -56,16 +56,31 @@ pub enum ProcessError {
         /// Offset that the next message will get.
         high: u64,
     },
-    /// No checkpoint is left, and the log cannot be replayed from its beginning.
+    /// No checkpoint is left, the log cannot be replayed from its beginning, and no ledger says what is in the tables.
     #[error(
-        "the checkpoints of `{topic_partition}` are lost (offset {committed} was committed) and the log no longer holds \
-         offset 0 (it begins at {low}); restore the folder or bucket of `checkpoints.url` from a copy"
+        "the checkpoints of `{topic_partition}` are lost (offset {committed} was committed), the log no longer holds \
+         offset 0 (it begins at {low}), and ClickHouse has no ledger of the partition; restore the folder or bucket of \
+         `checkpoints.url` from a copy"
     )]
     CheckpointsLost {
         /// Of which partition.
         topic_partition: TopicPartition,
         /// Committed by the group.
         committed: u64,
+        /// The oldest offset in the log.
+        low: u64,
+    },
+    /// No checkpoint is left, and between what the tables hold and what the log holds records are missing.
+    #[error(
+        "the checkpoints of `{topic_partition}` are lost, ClickHouse has everything below offset {end}, and the log begins \
+         at {low}: what became of the {} records between is not known; restore the folder or bucket of `checkpoints.url` \
+         from a copy; to go on from {low} without these records, delete the offsets of the consumer group", low - end
+    )]
+    RecordsUnaccounted {
+        /// Of which partition.
+        topic_partition: TopicPartition,
+        /// Where the ledger ends.
+        end: u64,
         /// The oldest offset in the log.
         low: u64,
     },

@@ -16,6 +16,7 @@ mod error;
 mod flush;
 mod ownership;
 mod pool;
+mod recover;
 mod restore;
 mod schedule;
 mod takeover;
@@ -31,6 +32,8 @@ pub(crate) use coordinator::Coordinator;
 use std::{error::Error, future::Future};
 
 use schemas::rows::Rows;
+
+use crate::recovery::Recovery;
 
 /// Where rows go: ClickHouse, or a double of it in tests.
 pub trait RowSink: Send + Sync + 'static {
@@ -48,4 +51,10 @@ pub trait RowSink: Send + Sync + 'static {
     /// # Errors
     /// Only what trying again cannot cure.
     fn insert(&self, batches: Vec<Self::Encoded>) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Who knows what is in the tables, for a partition whose checkpoints are lost. Without it only a log that still
+    /// begins at its first record can help.
+    fn recovery(&self) -> Option<&dyn Recovery> {
+        None
+    }
 }

@@ -5,16 +5,94 @@
 use eventlog::AssignedPartition;
 
 use super::{ProcessError, worker::Beginning};
-use crate::checkpoint::Found;
+use crate::{
+    checkpoint::{CheckpointNumber, Found},
+    recovery::{Books, GoesOn},
+};
 
-/// The incarnation of state that was never rebuilt. A replay from the first record makes the same rows again, so it
-/// stays the same incarnation.
+/// The incarnation of state that was never rebuilt.
 const FIRST_INCARNATION: u16 = 0;
+
+/// What comes before the decision where a task begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing: a checkpoint, or the log itself, says it all.
+    None,
+    /// Whether the tables say where to go on.
+    AskTables,
+    /// The partition has begun anew and has not come further: what lost state has written beyond may still be there.
+    Mend,
+}
+
+/// Looks at what the store has of an assigned partition. `is_cut_off`: records are gone that the task of the newest
+/// checkpoint, which does not count yet, was to learn from.
+pub(super) fn step(assigned: &AssignedPartition, found: &Found, is_cut_off: bool) -> Step {
+    if found.newest.is_none() {
+        // Also where the log still has its first record: a state that is derived anew is the lost one only if nothing was
+        // configured otherwise since.
+        let is_new = has_no_trace(assigned, found) && assigned.low == 0;
+        return if is_new { Step::None } else { Step::AskTables };
+    }
+    if is_cut_off {
+        return Step::AskTables;
+    }
+    match found.newest_number.is_some_and(CheckpointNumber::is_beginning) {
+        false => Step::None,
+        true => Step::Mend,
+    }
+}
+
+/// Nobody has written a checkpoint, nor told the group of one.
+fn has_no_trace(assigned: &AssignedPartition, found: &Found) -> bool {
+    assigned.committed.is_none_or(|offset| offset == 0) && found.damaged_count == 0
+}
+
+/// Where a partition goes on whose checkpoints are lost, by the books in the tables; `None` without books.
+pub(super) fn goes_on(
+    assigned: &AssignedPartition,
+    found: &Found,
+    books: Option<Books>,
+) -> Result<Option<(Books, GoesOn)>, ProcessError> {
+    let Some(books) = books else { return Ok(None) };
+    let topic_partition = assigned.topic_partition.clone();
+    let (end, low, high) = (books.end(), assigned.low, assigned.high);
+    if end > high {
+        return Err(ProcessError::LogReplaced {
+            topic_partition,
+            wanted: end,
+            high,
+        });
+    }
+    if end < low {
+        if assigned.committed.is_some_and(|offset| offset > 0) {
+            return Err(ProcessError::RecordsUnaccounted {
+                topic_partition,
+                end,
+                low,
+            });
+        }
+        tracing::error!(
+            partition = %topic_partition,
+            from = end,
+            to = low,
+            "records between what ClickHouse has and what the log has are gone, and the group has no offsets: going on \
+             without them, and `meridian audit` names the hole"
+        );
+    }
+    let last_number = CheckpointNumber(found.next_number.0.saturating_sub(1));
+    let before = books.incarnation.max(last_number.incarnation());
+    let goes_on = GoesOn {
+        counts_from: end.max(low),
+        incarnation: before.checked_add(1).expect("state is not lost 65,535 times"),
+    };
+    Ok(Some((books, goes_on)))
+}
 
 /// Decides how the task of an assigned partition begins.
 pub(super) fn beginning(assigned: &AssignedPartition, found: Found) -> Result<Beginning, ProcessError> {
     let topic_partition = &assigned.topic_partition;
     let (low, high) = (assigned.low, assigned.high);
+    let is_new = has_no_trace(assigned, &found);
     if let Some(checkpoint) = found.newest {
         if checkpoint.offset < low {
             return Err(ProcessError::RecordsGone {
@@ -32,21 +110,19 @@ pub(super) fn beginning(assigned: &AssignedPartition, found: Found) -> Result<Be
         }
         return Ok(Beginning::Restored(checkpoint));
     }
-    let committed = assigned.committed.filter(|offset| *offset > 0);
-    let is_new = committed.is_none() && found.damaged_count == 0;
     if !is_new && low > 0 {
         return Err(ProcessError::CheckpointsLost {
             topic_partition: topic_partition.clone(),
-            committed: committed.unwrap_or(0),
+            committed: assigned.committed.unwrap_or(0),
             low,
         });
     }
     if !is_new {
         tracing::warn!(
             partition = %topic_partition,
-            committed,
+            committed = assigned.committed,
             damaged_count = found.damaged_count,
-            "checkpoints are lost: the whole partition is processed again, which makes the same rows again"
+            "checkpoints are lost, and ClickHouse has no ledger of the partition: all of it is processed again"
         );
     }
     Ok(Beginning::Fresh {
@@ -60,7 +136,7 @@ mod tests {
     use eventlog::{PartitionId, TopicPartition};
 
     use super::*;
-    use crate::checkpoint::{Checkpoint, CheckpointNumber};
+    use crate::checkpoint::Checkpoint;
 
     fn assigned(committed: Option<u64>, low: u64, high: u64) -> AssignedPartition {
         AssignedPartition {
@@ -82,6 +158,7 @@ mod tests {
             state: Vec::new(),
         });
         Found {
+            newest_number: newest.as_ref().map(|_| CheckpointNumber(1)),
             newest,
             next_number: CheckpointNumber(1),
             damaged_count,
@@ -93,6 +170,73 @@ mod tests {
             first_offset,
             incarnation: 0,
         }
+    }
+
+    fn books(end: u64, incarnation: u16) -> Option<Books> {
+        let mut books = Books {
+            incarnation,
+            ..Books::default()
+        };
+        books.last_chunk.last_offset = end - 1;
+        Some(books)
+    }
+
+    #[test]
+    fn only_without_any_readable_checkpoint_where_there_was_one_the_tables_are_asked() {
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found(Some(7), 2), false), Step::None);
+        assert_eq!(step(&assigned(None, 0, 10), &found(None, 0), false), Step::None);
+        assert_eq!(step(&assigned(Some(0), 0, 10), &found(None, 0), false), Step::None);
+        assert_eq!(step(&assigned(Some(9), 0, 10), &found(None, 0), false), Step::AskTables);
+        assert_eq!(step(&assigned(None, 0, 10), &found(None, 3), false), Step::AskTables);
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found(None, 0), false), Step::AskTables);
+        assert_eq!(step(&assigned(None, 5, 10), &found(None, 3), false), Step::AskTables);
+    }
+
+    #[test]
+    fn what_lost_state_wrote_is_taken_back_until_the_partition_has_gone_on() {
+        let mut found = found(Some(7), 0);
+        found.newest_number = Some(CheckpointNumber::beginning_of(2));
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found, false), Step::Mend);
+        assert_eq!(
+            step(&assigned(Some(9), 8, 10), &found, true),
+            Step::AskTables,
+            "what was to be learned from is gone"
+        );
+        found.newest_number = Some(CheckpointNumber::beginning_of(2).next());
+        assert_eq!(step(&assigned(Some(9), 5, 10), &found, false), Step::None);
+    }
+
+    #[test]
+    fn it_goes_on_where_the_books_end_however_far_behind_the_group_is() {
+        for committed in [None, Some(1), Some(6), Some(9)] {
+            let (_, next) = goes_on(&assigned(committed, 5, 10), &found(None, 0), books(7, 0))
+                .unwrap()
+                .unwrap();
+            assert_eq!((next.counts_from, next.incarnation), (7, 1));
+        }
+        assert_eq!(goes_on(&assigned(Some(6), 5, 10), &found(None, 0), None).unwrap(), None);
+    }
+
+    #[test]
+    fn a_new_incarnation_is_above_what_is_in_the_tables_and_above_damaged_checkpoints() {
+        let mut damaged = found(None, 1);
+        damaged.next_number = CheckpointNumber::beginning_of(6).next().next();
+        for (incarnation, expected) in [(0, 7), (6, 7), (9, 10)] {
+            let next = goes_on(&assigned(Some(6), 5, 10), &damaged, books(7, incarnation)).unwrap();
+            assert_eq!(next.unwrap().1.incarnation, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_in_neither_is_refused_unless_the_offsets_of_the_group_were_deleted() {
+        let refused = goes_on(&assigned(Some(7), 9, 10), &found(None, 0), books(7, 0)).unwrap_err();
+        assert!(refused.to_string().contains("of the 2 records between"), "{refused}");
+        let (_, next) = goes_on(&assigned(None, 9, 10), &found(None, 0), books(7, 0))
+            .unwrap()
+            .unwrap();
+        assert_eq!(next.counts_from, 9);
+        let replaced = goes_on(&assigned(Some(7), 3, 5), &found(None, 0), books(7, 0)).unwrap_err();
+        assert!(replaced.to_string().contains("restore the log"), "{replaced}");
     }
 
     #[test]
@@ -111,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_checkpoints_are_made_again_while_the_log_is_whole() {
+    fn without_a_ledger_lost_checkpoints_are_made_again_while_the_log_is_whole() {
         assert_eq!(beginning(&assigned(Some(8), 0, 10), found(None, 0)).unwrap(), fresh(0));
         assert_eq!(beginning(&assigned(None, 0, 10), found(None, 2)).unwrap(), fresh(0));
     }

@@ -58,6 +58,9 @@ impl<S: RowSink> Coordinator<S> {
             let Some(partition) = self.brought_up_to_date(partition, &found).await? else {
                 continue;
             };
+            let Some((partition, found)) = self.recovered(partition, found).await? else {
+                continue;
+            };
             adopted.push(self.adopt(partition, found).await?);
         }
         let names: Vec<String> = adopted.iter().map(|one| one.topic_partition.to_string()).collect();

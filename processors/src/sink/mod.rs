@@ -25,7 +25,7 @@ use schemas::{
 pub use cells::CellSink;
 pub use error::SinkError;
 
-use crate::runner::RowSink;
+use crate::{audit::AuditStore, recovery::Recovery, runner::RowSink};
 
 /// Sent with every INSERT: what a profile of the server says must not matter.
 ///
@@ -123,6 +123,11 @@ impl ClickHouseSink {
         Ok(())
     }
 
+    /// The same server, to be asked.
+    pub(crate) fn store(&self) -> AuditStore {
+        AuditStore::new(self.client.clone(), &self.database)
+    }
+
     pub(crate) async fn insert_table(&self, encoded: EncodedTable) -> Result<(), SinkError> {
         let insert = Insert::new(self.client.clone(), &self.database, encoded);
         let what = format!("insert into `{}`", insert.table.name());
@@ -142,6 +147,10 @@ impl RowSink for ClickHouseSink {
 
     fn encode(&self, rows: Rows) -> Self::Encoded {
         TableBatches::from_rows(rows)
+    }
+
+    fn recovery(&self) -> Option<&dyn Recovery> {
+        Some(self)
     }
 
     async fn insert(&self, batches: Vec<Self::Encoded>) -> Result<(), SinkError> {

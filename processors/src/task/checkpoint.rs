@@ -45,6 +45,8 @@ enum Wire {
     DeadLettersV1(Box<DeadLettersV1>),
     EventsV2(Box<EventsV1>, Box<AdditionsV2>),
     DeadLettersV2(Box<DeadLettersV1>, LedgerV1),
+    /// While it is quiet: with the offset at which that ends.
+    EventsV3(Box<EventsV1>, Box<AdditionsV2>, u64),
 }
 
 /// What the second version has more.
@@ -107,7 +109,11 @@ pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
         clocks,
         ledger: state.ledger.to_wire(),
     };
-    encode(&Wire::EventsV2(Box::new(events), Box::new(additions)))
+    let (events, additions) = (Box::new(events), Box::new(additions));
+    encode(&match task.is_quiet() {
+        true => Wire::EventsV3(events, additions, state.quiet_until),
+        false => Wire::EventsV2(events, additions),
+    })
 }
 
 pub(super) fn encode_dead_letters(task: &DeadLettersTask) -> Vec<u8> {
@@ -135,9 +141,12 @@ pub(super) fn restore(topic_partition: TopicPartition, bytes: &[u8]) -> Result<T
                 clocks: Vec::new(),
                 ledger: ledger.to_wire(),
             };
-            restore_events(topic_partition, *events, additions)
+            restore_events(topic_partition, *events, additions, 0)
         }
-        Wire::EventsV2(events, additions) => restore_events(topic_partition, *events, *additions),
+        Wire::EventsV2(events, additions) => restore_events(topic_partition, *events, *additions, 0),
+        Wire::EventsV3(events, additions, quiet_until) => {
+            restore_events(topic_partition, *events, *additions, quiet_until)
+        }
         Wire::DeadLettersV1(wire) => restore_dead_letters(topic_partition, *wire, Ledger::default()),
         Wire::DeadLettersV2(wire, ledger) => restore_dead_letters(topic_partition, *wire, ledger.into()),
     }
@@ -147,6 +156,7 @@ fn restore_events(
     topic_partition: TopicPartition,
     wire: EventsV1,
     additions: AdditionsV2,
+    quiet_until: u64,
 ) -> Result<Task, RestoreError> {
     check_place(&topic_partition, &wire.topic_partition)?;
     let origin = Origin {
@@ -170,6 +180,7 @@ fn restore_events(
         devices,
         rollups: wire.rollups.into_rollups(origin),
         ledger: additions.ledger.into(),
+        quiet_until,
     };
     Ok(Task::Events(Box::new(EventsTask::with_state(
         topic_partition,

@@ -59,6 +59,9 @@ pub(super) struct State {
     pub(super) devices: DeviceTable,
     pub(super) rollups: Rollups,
     pub(super) ledger: Ledger,
+    /// Records below were counted by state that is lost: from them it is only learned what is to be remembered. 0 where
+    /// nothing was lost.
+    pub(super) quiet_until: u64,
 }
 
 impl EventsTask {
@@ -85,6 +88,7 @@ impl EventsTask {
             devices: DeviceTable::default(),
             rollups: Rollups::new(parameters.rollup.clone(), origin),
             ledger: Ledger::new(&parameters.rollup.levels, first_offset),
+            quiet_until: 0,
         };
         Self::with_state(topic_partition, parameters.clone(), origin, state)
     }
@@ -112,6 +116,11 @@ impl EventsTask {
         self.state.next_offset
     }
 
+    /// The next record was counted by state that is lost.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.state.next_offset < self.state.quiet_until
+    }
+
     pub(super) fn apply(&mut self, batch: &RecordBatch) {
         let first = self.state.next_offset;
         let records: Vec<RecordRef<'_>> = batch.iter().skip_while(|record| record.offset < first).collect();
@@ -119,19 +128,23 @@ impl EventsTask {
             let devices = records.iter().map(|record| self.state.devices.peek(record.key));
             std::hint::black_box(devices.fold(0, |all, one| all ^ one));
             for record in records {
+                let is_quiet = record.offset < self.state.quiet_until;
                 self.state.next_offset = record.offset + 1;
                 self.state.log_clock_ms = self.state.log_clock_ms.max(record.timestamp_ms);
                 self.stats.consumed += 1;
-                self.state.ledger.record(record.offset);
-                if let Err(rejection) = self.apply_record(*record) {
-                    self.refuse(*record, &rejection);
+                if !is_quiet {
+                    self.state.ledger.record(record.offset);
+                }
+                match self.apply_record(*record, is_quiet) {
+                    Err(rejection) if !is_quiet => self.refuse(*record, &rejection),
+                    Ok(()) | Err(_) => {}
                 }
                 self.sweep();
             }
         }
     }
 
-    fn apply_record(&mut self, record: RecordRef<'_>) -> Result<(), Rejection> {
+    fn apply_record(&mut self, record: RecordRef<'_>, is_quiet: bool) -> Result<(), Rejection> {
         let event = record::decode(record.value)?;
         let key = check_key(record.key, &event)?;
         let State {
@@ -171,12 +184,18 @@ impl EventsTask {
             Verdict::Restart => self.stats.restarts += 1,
             Verdict::Duplicate => {
                 self.stats.duplicates += 1;
-                ledger.duplicate();
+                if !is_quiet {
+                    ledger.duplicate();
+                }
                 return Ok(());
             }
         }
         let believed_ms = event.ts_ms.min(record.timestamp_ms);
         *watermark_ms = (*watermark_ms).max(believed_ms.saturating_sub(self.parameters.allowed_lateness_ms));
+        if is_quiet {
+            learn(device, &event, record.offset, self.parameters.base_resolution, symbols);
+            return Ok(());
+        }
         let place = locate(device, &event, self.parameters.base_resolution);
         device.update(&event, record.offset);
         ledger.event(event.ts_ms);
@@ -364,6 +383,21 @@ fn check_key<'record>(key: &'record [u8], event: &Event<'_>) -> Result<&'record 
     }
 }
 
+/// Takes over what an event says of its device, which was counted before: its clock was judged then.
+fn learn(device: &mut DeviceState, event: &Event<'_>, offset: u64, base_resolution: u8, symbols: &mut Symbols) {
+    let clock = device.clock;
+    locate(device, event, base_resolution);
+    device.update(event, offset);
+    device.clock = clock;
+    for (hint, metric) in event.metrics.iter().enumerate() {
+        let (index, _) = device.metric_symbol(hint, &event.tenant, &metric.name, symbols);
+        let last = &mut device.metrics[index];
+        if event.ts_ms >= last.ts_ms {
+            (last.ts_ms, last.value) = (event.ts_ms, metric.value);
+        }
+    }
+}
+
 /// Where the event happened: as it says, else where the device was last.
 fn locate(device: &mut DeviceState, event: &Event<'_>, base_resolution: u8) -> Option<Place> {
     let Some(position) = event.position else {
@@ -381,7 +415,7 @@ fn locate(device: &mut DeviceState, event: &Event<'_>, base_resolution: u8) -> O
     Some(place)
 }
 
-fn index(position: Position, base_resolution: u8) -> Place {
+pub(super) fn index(position: Position, base_resolution: u8) -> Place {
     let resolution = Resolution::try_from(base_resolution).expect("parameters are validated");
     let coordinates = LatLng::new(position.latitude(), position.longitude()).expect("kept positions are finite");
     Place {

@@ -60,26 +60,38 @@ impl Checked<'_> {
 
 /// Counts of the records of one chunk, as far as they have come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Chunk {
-    first_offset: u64,
-    last_offset: u64,
-    records: u64,
-    events: u64,
-    duplicates: u64,
-    dead_letters: u64,
-    measurements: u64,
+pub struct Chunk {
+    /// Of its records.
+    pub first_offset: u64,
+    /// Of its records.
+    pub last_offset: u64,
+    /// Applied.
+    pub records: u64,
+    /// That counted.
+    pub events: u64,
+    /// Counted before.
+    pub duplicates: u64,
+    /// Refused.
+    pub dead_letters: u64,
+    /// Rows made.
+    pub measurements: u64,
     /// Of events; none yet: 0 to 0.
-    ts_min_ms: i64,
-    ts_max_ms: i64,
-    checksum: u64,
+    pub ts_min_ms: i64,
+    /// See `ts_min_ms`.
+    pub ts_max_ms: i64,
+    /// Sum of [`Checked::number`] over the rows.
+    pub checksum: u64,
 }
 
 /// A rollup level, and from which offset on it has everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct LevelSince {
-    period_seconds: u32,
-    resolution: u8,
-    since: u64,
+pub struct LevelSince {
+    /// Length of its buckets.
+    pub period_seconds: u32,
+    /// Of its cells.
+    pub resolution: u8,
+    /// The offset.
+    pub since: u64,
 }
 
 /// The ledger in a checkpoint, version 1. Everything closed was written before.
@@ -105,6 +117,15 @@ impl Ledger {
         let mut ledger = Self::default();
         ledger.change_levels(levels, since);
         ledger
+    }
+
+    /// Books that go on after a chunk that was written before.
+    pub(super) fn after(last: Option<Chunk>, levels: Vec<LevelSince>) -> Self {
+        Self {
+            current: last,
+            levels,
+            ..Self::default()
+        }
     }
 
     /// The record at this offset was applied.

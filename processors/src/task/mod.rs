@@ -7,6 +7,7 @@ mod events;
 pub mod ledger;
 mod memory;
 mod parameters;
+mod remains;
 
 #[cfg(test)]
 mod clock_tests;
@@ -23,7 +24,13 @@ use crate::{
     rollup::{accumulator::Accumulator, level::Level},
 };
 
-pub use self::{checkpoint::RestoreError, dead_letters::DeadLettersTask, events::EventsTask, parameters::Parameters};
+pub use self::{
+    checkpoint::RestoreError,
+    dead_letters::DeadLettersTask,
+    events::EventsTask,
+    parameters::Parameters,
+    remains::{Description, KnownDevice, Remains},
+};
 
 /// The task of a partition, by its topic.
 #[derive(Clone, Debug)]
@@ -100,6 +107,22 @@ impl Task {
     pub fn next_offset(&self) -> u64 {
         match self {
             Self::Events(task) => task.next_offset(),
+            Self::DeadLetters(task) => task.next_offset(),
+        }
+    }
+
+    /// True while it only learns from records that were counted before its state was lost. It has no state of its own to
+    /// write then.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.counts_from() > self.next_offset()
+    }
+
+    /// Everything below this offset is in the tables, as far as this task has to do with it: where it goes on to count.
+    #[must_use]
+    pub fn counts_from(&self) -> u64 {
+        match self {
+            Self::Events(task) => task.state.quiet_until.max(task.next_offset()),
             Self::DeadLetters(task) => task.next_offset(),
         }
     }

@@ -7,8 +7,11 @@
 mod audit;
 mod columns;
 mod faults;
+mod fleet;
 mod migrations;
 mod proxy;
+mod recovery;
 mod rig;
 mod rollups;
 mod views;
+mod world;

@@ -29,8 +29,9 @@ pub(crate) struct Plan {
     /// together lose events today: an event of the run before the restart that arrives within the new run takes the place
     /// of the one that has its count there.
     pub(crate) loses_records: bool,
-    /// Processes come back with another configuration; checkpoints are not lost then. Both together count events twice
-    /// today: the configurations of the past were in the checkpoints.
+    /// Processes come back with another configuration; checkpoints are not lost then. The real tables say where to
+    /// go on then, which those of the simulation do not; and a log that is read again makes the same rows only under the
+    /// same configurations, which were in the checkpoints.
     pub(crate) changes_configuration: bool,
 }
 

@@ -44,7 +44,7 @@ fn without_faults_nothing_is_sent_twice() {
 }
 
 /// Every fault that the simulation knows.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 23] = [
     "all checkpoints lost",
     "broker down or slow",
     "checkpoint not read",
@@ -59,6 +59,7 @@ const KINDS: [&str; 22] = [
     "insert refused",
     "log holds its confirmations",
     "log unavailable",
+    "other configuration",
     "process killed",
     "process restarted",
     "rebalance",

@@ -126,6 +126,24 @@ impl Kafka {
         until_led(|| protocol::end_offset(self.port, topic, partition))
     }
 
+    /// Removes the records of a partition before an offset, as retention does.
+    ///
+    /// # Panics
+    /// When Kafka refuses.
+    pub fn delete_records(&self, topic: &str, partition: u32, before: u64) {
+        until_led(|| protocol::delete_records(self.port, topic, partition, before));
+    }
+
+    /// The offset that a group has committed of a partition; 0 where it has none.
+    ///
+    /// # Panics
+    /// When Kafka does not answer.
+    #[must_use]
+    pub fn committed_offset(&self, group: &str, topic: &str, partition: u32) -> u64 {
+        let committed = until_led(|| protocol::committed_offset(self.port, group, topic, partition));
+        committed.unwrap_or(0)
+    }
+
     /// Records of all topics of users that the group has not committed.
     ///
     /// # Errors

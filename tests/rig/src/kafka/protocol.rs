@@ -11,6 +11,7 @@ const METADATA: i16 = 3;
 const OFFSET_FETCH: i16 = 9;
 const FIND_COORDINATOR: i16 = 10;
 const CREATE_TOPICS: i16 = 19;
+const DELETE_RECORDS: i16 = 21;
 
 /// A topic and how many partitions it has.
 pub(super) struct Topic {
@@ -113,6 +114,25 @@ pub(super) fn end_offset(port: u16, topic: &str, partition: u32) -> Result<u64, 
     check(answer.i16()?, &format!("find the end of `{topic}`"))?;
     answer.i64()?; // timestamp
     offset(answer.i64()?)
+}
+
+/// Removes the records before an offset, as retention does.
+pub(super) fn delete_records(port: u16, topic: &str, partition: u32, before: u64) -> Result<(), RigError> {
+    let mut request = Request::new(DELETE_RECORDS, 1);
+    request.i32(1);
+    request.text(topic);
+    request.i32(1);
+    request.i32(index(partition)?);
+    request.i64(i64::try_from(before).map_err(|_| refused("no such offset"))?);
+    request.i32(timeout_ms());
+    let mut answer = request.exchange(port)?;
+    answer.i32()?; // throttle time
+    answer.i32()?;
+    answer.text()?;
+    answer.i32()?;
+    answer.i32()?;
+    answer.i64()?; // where the partition begins now
+    check(answer.i16()?, &format!("delete records of `{topic}`"))
 }
 
 /// Asks who keeps the offsets of a group: before the first such question Kafka has nobody for it.

@@ -1,0 +1,209 @@
+//! A partition whose checkpoints are lost, and whose log no longer begins at its first record: goes on from what the
+//! tables hold.
+//!
+//! First a checkpoint of a higher incarnation is made durable, under a number that no owner with the lost state can
+//! reach: from then on it is that incarnation's partition, whoever owns it. Only then is taken back what lost state has
+//! written beyond; that is done again at every start until a later checkpoint shows that the partition has gone on.
+
+use eventlog::{AssignedPartition, TopicPartition};
+use futures::{FutureExt, future::BoxFuture};
+
+use super::{
+    Coordinator, ProcessError, RowSink,
+    flush::{retry_store, seed_of},
+    restore::{self, Step},
+};
+use crate::{
+    checkpoint::{Checkpoint, CheckpointError, CheckpointNumber, Found},
+    limits,
+    recovery::{Books, GoesOn, Recovery, RecoveryError},
+    task::Task,
+};
+
+/// Whether records are gone that a task which does not count yet was to learn from.
+fn is_quiet_and_cut_off(partition: &AssignedPartition, found: &Found) -> Result<bool, ProcessError> {
+    match &found.newest {
+        Some(checkpoint) if checkpoint.offset < partition.low => {
+            Ok(task_of(&partition.topic_partition, checkpoint)?.is_quiet())
+        }
+        Some(_) | None => Ok(false),
+    }
+}
+
+fn task_of(place: &TopicPartition, checkpoint: &Checkpoint) -> Result<Task, ProcessError> {
+    Task::restore(place.clone(), &checkpoint.state).map_err(|source| ProcessError::Restore {
+        topic_partition: place.clone(),
+        source,
+    })
+}
+
+impl<S: RowSink> Coordinator<S> {
+    /// The same, or with a checkpoint made from the tables where all are lost. `None` when the partition is not ours
+    /// any more, or when shutdown is requested meanwhile.
+    pub(super) async fn recovered(
+        &mut self,
+        partition: AssignedPartition,
+        found: Found,
+    ) -> Result<Option<(AssignedPartition, Found)>, ProcessError> {
+        let sink = self.sink.clone();
+        let Some(recovery) = sink.recovery() else {
+            return Ok(Some((partition, found)));
+        };
+        let (mut partition, mut found) = (partition, found);
+        loop {
+            let is_cut_off = is_quiet_and_cut_off(&partition, &found)?;
+            match restore::step(&partition, &found, is_cut_off) {
+                Step::None => return Ok(Some((partition, found))),
+                Step::Mend => {
+                    let is_mended = self.mend(recovery, &partition.topic_partition, &found).await?;
+                    return Ok(is_mended.then_some((partition, found)));
+                }
+                Step::AskTables => {
+                    // The owner before us may have gone on since the partition was assigned.
+                    let Some(bounds) = self.bounds(&partition.topic_partition).await? else {
+                        return Ok(None);
+                    };
+                    (partition.low, partition.high) = (bounds.start, bounds.end);
+                    let place = partition.topic_partition.clone();
+                    let Some(books) = self.ask("the books", || recovery.books(&place)).await? else {
+                        return Ok(None);
+                    };
+                    let Some((books, goes_on)) = restore::goes_on(&partition, &found, books)? else {
+                        return Ok(Some((partition, found)));
+                    };
+                    let Some(next) = self.begin_anew(recovery, &partition, books, goes_on).await? else {
+                        return Ok(None);
+                    };
+                    found = next;
+                }
+            }
+        }
+    }
+
+    /// Makes the first checkpoint of a new incarnation from what the tables hold, and returns what is in the store then.
+    async fn begin_anew(
+        &mut self,
+        recovery: &dyn Recovery,
+        partition: &AssignedPartition,
+        books: Books,
+        goes_on: GoesOn,
+    ) -> Result<Option<Found>, ProcessError> {
+        let (place, low) = (partition.topic_partition.clone(), partition.low);
+        let parameters = self.settings.parameters.clone();
+        let remains = self.ask("what is left of a partition", || {
+            recovery.remains(&place, books.clone(), goes_on.counts_from, low, &parameters)
+        });
+        let Some(remains) = remains.await? else {
+            return Ok(None);
+        };
+        tracing::warn!(
+            partition = %place,
+            committed = partition.committed,
+            offset = goes_on.counts_from,
+            learns_from = remains.learns_from,
+            devices = remains.devices.len(),
+            incarnation = goes_on.incarnation,
+            "checkpoints are lost: going on where the tables end, with a state made from them"
+        );
+        let mut task = Task::from_remains(
+            place.clone(),
+            goes_on.incarnation,
+            &parameters,
+            goes_on.counts_from,
+            remains,
+        );
+        let checkpoint = Checkpoint {
+            offset: task.next_offset(),
+            // The first rows come after the checkpoint that follows.
+            reach: None,
+            incarnation: goes_on.incarnation,
+            state: task.checkpoint(),
+        };
+        let (frame, number) = (checkpoint.encode(), CheckpointNumber::beginning_of(goes_on.incarnation));
+        let (store, stop) = (self.store.clone(), self.shutdown.clone());
+        let to_write = place.clone();
+        let written = retry_store("write checkpoint", stop.clone(), seed_of(&place), move || {
+            let (store, place, frame) = (store.clone(), to_write.clone(), frame.clone());
+            async move {
+                match store.put(&place, number, frame).await {
+                    // Another owner does the same, or our own try before was through: what is there decides.
+                    Err(CheckpointError::Fenced { .. }) => Ok(()),
+                    done => done,
+                }
+            }
+            .boxed()
+        });
+        if written.await?.is_none() {
+            return Ok(None);
+        }
+        let store = self.store.clone();
+        let found = retry_store("read checkpoint", stop, seed_of(&place), move || {
+            let (store, place) = (store.clone(), place.clone());
+            async move { store.latest(&place).await }.boxed()
+        });
+        found.await
+    }
+
+    /// False when shutdown is requested meanwhile.
+    async fn mend(
+        &mut self,
+        recovery: &dyn Recovery,
+        place: &TopicPartition,
+        found: &Found,
+    ) -> Result<bool, ProcessError> {
+        let Some(checkpoint) = &found.newest else {
+            return Ok(true);
+        };
+        let task = task_of(place, checkpoint)?;
+        let goes_on = GoesOn {
+            counts_from: task.counts_from(),
+            incarnation: checkpoint.incarnation,
+        };
+        drop(task);
+        let parameters = self.settings.parameters.clone();
+        let mended = self.ask("it to take back what lost state has written", || {
+            recovery.mend(place, goes_on, &parameters)
+        });
+        let Some(mended) = mended.await? else {
+            return Ok(false);
+        };
+        tracing::info!(
+            partition = %place,
+            offset = goes_on.counts_from,
+            remade = mended.remade,
+            "what lost state has written beyond is taken back"
+        );
+        if mended.expired_buckets > 0 {
+            tracing::error!(
+                partition = %place,
+                buckets = mended.expired_buckets,
+                "rollups of buckets whose measurements have expired may count events twice: what lost state added to them \
+                 last cannot be taken back"
+            );
+        }
+        Ok(true)
+    }
+
+    /// Asks the tables until they answer; `None` when shutdown is requested before.
+    async fn ask<'call, T>(
+        &mut self,
+        what: &str,
+        question: impl Fn() -> BoxFuture<'call, Result<T, RecoveryError>>,
+    ) -> Result<Option<T>, ProcessError> {
+        loop {
+            match question().await {
+                Ok(answer) => {
+                    self.health.ready();
+                    return Ok(Some(answer));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot ask ClickHouse for {what}, trying again");
+                    self.health.degraded(&error);
+                }
+            }
+            if self.is_stopping_after(limits::LOG_RETRY_PAUSE).await {
+                return Ok(None);
+            }
+        }
+    }
+}
