@@ -37,6 +37,10 @@ pub trait CellCache: Send + Sync + 'static {
     /// was before is not told.
     fn watch(&self) -> Notices;
 
+    /// ClickHouse was changed in another way than by what is published: nothing that is held counts any more, and whoever
+    /// watches is told [`Notice::Lost`].
+    fn lose(&self);
+
     /// What is held of a bucket; of all tenants together when that of the place is empty. May lack what was published
     /// before the cache began or was pushed out of it.
     ///

@@ -68,6 +68,11 @@ impl CellCache for LocalCache {
         Notices::from_now_on(self.notices.subscribe())
     }
 
+    fn lose(&self) {
+        *self.shelf.lock().unwrap_or_else(PoisonError::into_inner) = Shelf::default();
+        let _ = self.notices.send(Notice::Lost);
+    }
+
     async fn held(&self, place: &Place) -> Result<Vec<Snapshot>, CacheError> {
         let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(shelf.held(place))

@@ -98,6 +98,11 @@ impl CellCache for RedisCache {
         watching
     }
 
+    /// What is held stays until it expires: a later incarnation of the partition has higher versions.
+    fn lose(&self) {
+        self.queue.skip();
+    }
+
     async fn held(&self, place: &Place) -> Result<Vec<Snapshot>, CacheError> {
         let read = self.read(place).await;
         read.map_err(|error| CacheError::Unavailable(error.to_string()))

@@ -26,7 +26,7 @@ const PUT: &str = include_str!("put.lua");
 /// Where batches wait.
 pub(super) struct Queue {
     sender: mpsc::Sender<Batch>,
-    /// Batches that found the queue full.
+    /// Numbers to be left out: of batches that found the queue full, and of what was not published.
     refused: Arc<AtomicU64>,
 }
 
@@ -67,9 +67,16 @@ impl Queue {
     pub(super) fn put(&self, batch: Batch) -> bool {
         let is_taken = self.sender.try_send(batch).is_ok();
         if !is_taken {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.skip();
         }
         is_taken
+    }
+}
+
+impl Queue {
+    /// Leaves out a number, so that those who watch know that something happened.
+    pub(super) fn skip(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 }
 

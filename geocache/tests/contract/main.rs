@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use geocache::{Batch, Group, Notice, Place, Snapshot, Values, snapshot::Source};
 
-use crate::subject::{NOW_SECONDS, Subject, hold, until_changed};
+use crate::subject::{NOW_SECONDS, Subject, hold, until_changed, until_lost};
 
 /// One test for each kind of cache.
 macro_rules! promises {
@@ -37,6 +37,7 @@ promises!(
     whoever_watches_hears_every_change,
     a_large_batch_is_heard_whole,
     old_buckets_are_told_and_not_held,
+    what_was_changed_otherwise_is_told_as_lost,
 );
 
 fn place(tenant: &str, bucket_seconds: u32) -> Place {
@@ -166,6 +167,18 @@ async fn old_buckets_are_told_and_not_held(subject: Subject) {
         }]
     );
     hold(&subject, &old, Vec::new()).await;
+}
+
+async fn what_was_changed_otherwise_is_told_as_lost(subject: Subject) {
+    let mut notices = subject.watch().await;
+    subject.cache.lose();
+    until_lost(&mut notices).await;
+    subject
+        .cache
+        .publish(batch(place("acme", NOW_SECONDS), vec![snapshot(1, 1, 1)]));
+    until_changed(&mut notices).await;
+    subject.cache.lose();
+    until_lost(&mut notices).await;
 }
 
 #[tokio::test]

@@ -5,11 +5,17 @@
 
 use std::sync::Arc;
 
+use eventlog::TopicPartition;
+use futures::{FutureExt, future::BoxFuture};
 use geocache::{Batch, CellCache};
 use platform::clock::Clock;
 use schemas::rows::Rows;
 
-use crate::runner::RowSink;
+use crate::{
+    recovery::{Books, GoesOn, Mended, Recovery, RecoveryError},
+    runner::RowSink,
+    task::{Parameters, Remains},
+};
 
 /// A sink whose inserts a cache hears of.
 pub struct CellSink<S> {
@@ -45,5 +51,55 @@ impl<S: RowSink> RowSink for CellSink<S> {
             changes.into_iter().for_each(|batch| cache.publish(batch));
         }
         Ok(())
+    }
+
+    fn recovery(&self) -> Option<&dyn Recovery> {
+        let recovery: &dyn Recovery = self;
+        self.inner.recovery().map(|_| recovery)
+    }
+}
+
+impl<S: RowSink> CellSink<S> {
+    fn inner(&self) -> &dyn Recovery {
+        self.inner.recovery().expect("it is only lent where there is one")
+    }
+}
+
+/// As the sink within; what it mends there, the cache has not heard of.
+impl<S: RowSink> Recovery for CellSink<S> {
+    fn books<'call>(
+        &'call self,
+        topic_partition: &'call TopicPartition,
+    ) -> BoxFuture<'call, Result<Option<Books>, RecoveryError>> {
+        self.inner().books(topic_partition)
+    }
+
+    fn remains<'call>(
+        &'call self,
+        topic_partition: &'call TopicPartition,
+        books: Books,
+        counts_from: u64,
+        low: u64,
+        parameters: &'call Parameters,
+    ) -> BoxFuture<'call, Result<Remains, RecoveryError>> {
+        self.inner()
+            .remains(topic_partition, books, counts_from, low, parameters)
+    }
+
+    fn mend<'call>(
+        &'call self,
+        topic_partition: &'call TopicPartition,
+        goes_on: GoesOn,
+        parameters: &'call Parameters,
+    ) -> BoxFuture<'call, Result<Mended, RecoveryError>> {
+        async move {
+            let mended = self.inner().mend(topic_partition, goes_on, parameters).await;
+            // Also after a failure: some of it may have been written.
+            if let Some(cache) = &self.cache {
+                cache.lose();
+            }
+            mended
+        }
+        .boxed()
     }
 }
