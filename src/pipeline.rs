@@ -2,18 +2,19 @@
 //!
 //! Wiring only: settings and handles go in, running parts come out. Nothing here decides anything about events.
 
-use std::{fmt::Display, path::PathBuf, time::Duration};
+use std::{fmt::Display, path::PathBuf, sync::Arc, time::Duration};
 
 use clickhouse::{Client, error::Error as ClientError};
 use embedded::mqtt::HandOver;
 use eventlog::{Log, LogConfig, LogError};
+use geocache::CellCache;
 use ingest::{IngestSettings, Ledger, Services};
 use platform::{health::Need, shutdown::Shutdown};
 use processors::{
     checkpoint::CheckpointStore,
     migrate::{self, Fault, Inspection, MigrateError},
     pipeline as processing,
-    sink::ClickHouseSink,
+    sink::{CellSink, ClickHouseSink},
 };
 
 use tokio::time::timeout;
@@ -171,7 +172,7 @@ pub(crate) fn start_ingest(
     });
 }
 
-/// Starts the role that makes rows of the log.
+/// Starts the role that makes rows of the log, and tells the cache of them.
 ///
 /// # Errors
 /// When the log or the checkpoint store refuses its configuration.
@@ -181,6 +182,7 @@ pub(crate) fn start_process(
     log: &Log,
     clickhouse_url: &str,
     checkpoints_url: &str,
+    cache: Option<Arc<dyn CellCache>>,
     process: &Process,
 ) -> Result<(), Failure> {
     let checkpoints = CheckpointStore::open(checkpoints_url).map_err(Failure::runtime)?;
@@ -188,6 +190,7 @@ pub(crate) fn start_process(
         .consumer(processing::subscription(config.log.group()))
         .map_err(Failure::usage)?;
     let sink = ClickHouseSink::new(config.clickhouse.sink(clickhouse_url));
+    let sink = CellSink::new(sink, cache, process.clock.clone());
     let (mut settings, health) = (config.process.clone(), process.health.clone());
     // Nobody else reads a log of our own.
     settings.reads_to_end = config.log.kafka.is_none();

@@ -7,7 +7,7 @@ use platform::{
     config::HostPort,
     health::{Health, HealthReporter, Need},
     shutdown::{Shutdown, ShutdownTrigger, Signals},
-    telemetry::{self, Metrics, MetricsServer},
+    telemetry::{self, MetricSpec, Metrics, MetricsServer},
 };
 
 use crate::{
@@ -15,6 +15,14 @@ use crate::{
     limits,
     startup::{port_failure, until_ready},
 };
+
+/// Every metric there is, in the order of an event's path.
+pub(crate) const METRICS: &[&[MetricSpec]] = &[
+    ingest::METRICS,
+    processors::metrics::METRICS,
+    geocache::metrics::METRICS,
+    dashboards::metrics::METRICS,
+];
 
 /// Exit code after a second signal: the convention for "interrupted".
 const EXIT_INTERRUPTED: i32 = 130;
@@ -39,7 +47,7 @@ impl Process {
     /// # Errors
     /// When the lists of metrics clash, or signals cannot be taken over.
     pub(crate) fn start() -> Result<Self, Failure> {
-        let metrics = Metrics::install(&[ingest::METRICS, processors::metrics::METRICS]).map_err(Failure::runtime)?;
+        let metrics = Metrics::install(METRICS).map_err(Failure::runtime)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let health = Health::new(clock.clone());
         Ok(Self {

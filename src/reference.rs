@@ -6,7 +6,7 @@ use std::{fmt::Write, fs, path::Path};
 use clap::CommandFactory;
 use platform::telemetry::MetricKind;
 
-use crate::{cli::CommandLine, config::default_text};
+use crate::{cli::CommandLine, config::default_text, process::METRICS};
 
 /// Columns of help texts, whatever the terminal of who runs the test.
 const WIDTH: usize = 100;
@@ -57,7 +57,7 @@ fn the_page_about_metrics_is_current() {
                     with open values are bounded: tenants beyond the first hundred share `_other`.\n\n| name | kind | \
                     what it says |\n|---|---|---|\n"
             .to_owned();
-    for spec in [ingest::METRICS, processors::metrics::METRICS].concat() {
+    for spec in METRICS.concat() {
         let kind = match spec.kind {
             MetricKind::Counter => "counter",
             MetricKind::Gauge => "gauge",

@@ -2,7 +2,7 @@
 //!
 //! Each is one function that starts it and leaves its stop to [`Stages`].
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use dashboards::{Queries, Site, StoredLevel};
 use embedded::{
@@ -11,6 +11,7 @@ use embedded::{
     mqtt::{HandOver, MqttBroker, MqttConfig, StandingSession},
 };
 use eventlog::Log;
+use geocache::{CellCache, LocalCache, RedisCache};
 use ingest::IngestSettings;
 use platform::{
     config::HostPort,
@@ -165,6 +166,27 @@ pub(crate) fn queries(config: &ValidConfig, url: &str) -> Option<Queries> {
             })
             .collect(),
     })
+}
+
+/// The cache between processors and the web side: shared in Redis where one is configured. Redis need not be there yet.
+///
+/// # Errors
+/// When its address cannot be used.
+pub(crate) fn shared_cache(config: &ValidConfig, process: &Process) -> Result<Option<Arc<dyn CellCache>>, Failure> {
+    let Some(url) = &config.redis_url else {
+        return Ok(None);
+    };
+    let cache = RedisCache::new(url.expose(), process.clock.clone()).map_err(Failure::usage)?;
+    Ok(Some(Arc::new(cache)))
+}
+
+/// The same where both are in one process: without Redis, the cache is there as well.
+///
+/// # Errors
+/// As [`shared_cache`].
+pub(crate) fn cache(config: &ValidConfig, process: &Process) -> Result<Arc<dyn CellCache>, Failure> {
+    let shared = shared_cache(config, process)?;
+    Ok(shared.unwrap_or_else(|| Arc::new(LocalCache::new(process.clock.clone()))))
 }
 
 /// Serves the web side; returns its URL.

@@ -8,6 +8,8 @@
 mod api;
 mod assets;
 pub mod limits;
+mod live;
+pub mod metrics;
 mod page;
 mod server;
 mod tap;

@@ -93,5 +93,76 @@ pub const PROBES_MISSED_MAX: u32 = 3;
 /// shows after this at the latest.
 pub const SETTLED_AGE_SECONDS: u32 = 60;
 
+/// Live streams at once: most of all connections, and room for those who only ask.
+pub const LIVE_CLIENTS_MAX: usize = 8_000;
+
+/// Rounds of a live stream: two a second, which eyes cannot follow faster.
+pub const LIVE_ROUND: Duration = Duration::from_millis(500);
+
+/// Silence after which a comment keeps a live stream open: proxies close what is idle for half a minute or more.
+pub const LIVE_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// A live stream that nobody reads for this long is closed: two heartbeats.
+pub const LIVE_SILENT_MAX: Duration = Duration::from_secs(30);
+
+/// What a browser waits before it comes back to a stream that broke off.
+pub const LIVE_RETRY_MS: u32 = 1_000;
+
+/// Different metrics and levels watched at once: each costs one query a minute, and its hexagons in memory.
+pub const WATCHES_MAX: usize = 128;
+
+/// Hexagons of one watch: ten times what one answer may have; some 60 MB.
+pub const WATCHED_CELLS_MAX: usize = 200_000;
+
+/// Rows read for one watch: a hexagon has one for each log partition and generation.
+pub const WATCHED_ROWS_MAX: u32 = 1_000_000;
+
+/// Snapshots of one watch and round that are kept for those who come next: different views; some 32 MB if all were of the
+/// largest size.
+pub const SHARED_SNAPSHOTS_MAX: usize = 32;
+
+/// How long a watch outlives the last who follow it, so that those who come back can resume.
+pub const WATCH_LINGER: Duration = Duration::from_secs(30);
+
+/// How often a watch is compared with the store though all changes are told: the backstop.
+pub const WATCH_RECHECK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often a watch is read from the store while nobody tells of changes.
+pub const WATCH_POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Pause before the store is asked again after it did not answer.
+pub const WATCH_READ_PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes that a connection holds of what its client has not taken yet.
+pub const WRITE_BUFFER_BYTES: usize = 64 << 10;
+
+/// Answers kept in memory: a thousand of the usual size.
+pub const ANSWERS_BYTES_MAX: usize = 64 << 20;
+
+/// What keeping an answer costs beside the answer.
+pub const ANSWER_OVERHEAD_BYTES: usize = 512;
+
+/// How long a kept answer about a time that is not over is used though no change was told: the backstop for what is
+/// changed by hand. One about a time that is over is used as long as caches outside may use it.
+pub const OPEN_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// How old an answer may be that stands in for a store that is overtaxed or away.
+pub const STALE_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// How long the refusal of a question that asks too much is repeated without asking the store.
+pub const REFUSAL_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// Of so many answers from memory one is compared with the store.
+pub const HITS_PER_INSPECTION: u64 = 100;
+
+/// A flush is told this long after its rows can be read, at the latest: a difference within it is none.
+pub const INSPECTION_GRACE: Duration = Duration::from_secs(5);
+
+/// Hours in which something changed that are told apart: some 100 bytes each. Beyond, everything counts as changed.
+pub const CHANGED_HOURS_MAX: usize = 65_536;
+
+const _: () = assert!(LIVE_CLIENTS_MAX < CONNECTIONS_MAX);
+const _: () = assert!(LIVE_HEARTBEAT.as_secs() < LIVE_SILENT_MAX.as_secs());
+const _: () = assert!(WATCHED_CELLS_MAX >= HEXAGONS_MAX as usize);
 const _: () = assert!(QUERY_TIME_MAX.as_secs() < ANSWER_WAIT_MAX.as_secs());
 const _: () = assert!(HEXAGONS_WANTED < HEXAGONS_MAX as f64);

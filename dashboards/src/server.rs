@@ -14,6 +14,7 @@ use axum::{
 };
 use clickhouse::Client;
 use eventlog::Log;
+use geocache::CellCache;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -33,6 +34,7 @@ use crate::{
     StartPage,
     api::{self, Api},
     limits,
+    live::{self, Hangup, Live},
     tap::{self, Tappable},
 };
 
@@ -65,7 +67,7 @@ impl WebServer {
 }
 
 /// What is served.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Site {
     /// What runs and where.
     pub start: StartPage,
@@ -73,6 +75,8 @@ pub struct Site {
     pub log: Option<Log>,
     /// The store that queries read, if there is one.
     pub queries: Option<Queries>,
+    /// Tells what changes, for live streams; without it they read the store every few seconds.
+    pub cache: Option<Arc<dyn CellCache>>,
 }
 
 impl Site {
@@ -127,19 +131,25 @@ pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown)
     };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let Site { start, log, queries } = site;
+    let Site {
+        start,
+        log,
+        queries,
+        cache,
+    } = site;
     let tap = log.map(|log| Tappable::new(log, shutdown.clone()));
     let api = queries.map(|queries| Arc::new(Api::new(queries, health.clock())));
     if let Some(api) = &api {
         let component = health.component(QUERIES_COMPONENT, Need::Required);
         tokio::spawn(api.store().watch(component, shutdown.clone()));
     }
-    let router = router(Pages { start, health, tap }, api);
+    let live = api.clone().map(|api| Live::start(api, cache, shutdown.clone()));
+    let router = router(Pages { start, health, tap }, api, live);
     let task = tokio::spawn(run(listener, router, shutdown));
     Ok(WebServer { address, task })
 }
 
-fn router(pages: Pages, api: Option<Arc<Api>>) -> Router {
+fn router(pages: Pages, api: Option<Arc<Api>>, live: Option<Arc<Live>>) -> Router {
     let pages = Router::new()
         .route("/", get(dashboard))
         .route("/status", get(start_page))
@@ -151,6 +161,10 @@ fn router(pages: Pages, api: Option<Arc<Api>>) -> Router {
     let routes = match api {
         Some(api) => pages.merge(api::router(api)),
         None => pages,
+    };
+    let routes = match live {
+        Some(live) => routes.merge(live::router(live)),
+        None => routes,
     };
     routes
         .fallback(api::not_found)
@@ -202,18 +216,32 @@ async fn serve_connection(
 ) {
     // Answers are written in few large pieces: waiting for more only adds delay.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router.layer(Extension(ConnectInfo(peer))));
+    let hangup = Hangup::default();
+    let router = router
+        .layer(Extension(ConnectInfo(peer)))
+        .layer(Extension(hangup.clone()));
+    let service = TowerToHyperService::new(router);
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits::REQUEST_HEAD_MAX)
+            .max_buf_size(limits::WRITE_BUFFER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
     );
+    let served = async {
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.requested() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.requested() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        ended = served => ended,
+        () = hangup.wanted() => {
+            tracing::debug!(%peer, "a live stream that nobody reads is closed");
+            return;
         }
     };
     // Clients that break off, dawdle or talk nonsense are their own problem.

@@ -62,6 +62,7 @@ async fn start(stages: &mut Stages, config: &ValidConfig, process: &Process) -> 
     pipeline::prepare_log(&log, &config.log, process).await?;
     let default_url = || checkpoints_url(Path::new(DATA_DIR_DEFAULT));
     let checkpoints = config.checkpoints_url.clone().unwrap_or_else(default_url);
-    pipeline::start_process(stages, config, &log, clickhouse, &checkpoints, process)?;
+    let cache = services::shared_cache(config, process)?;
+    pipeline::start_process(stages, config, &log, clickhouse, &checkpoints, cache, process)?;
     Ok(metrics_url)
 }

@@ -55,6 +55,7 @@ async fn start(
     match &config.clickhouse.url {
         Some(url) => {
             site.queries = services::queries(config, url.expose());
+            site.cache = services::shared_cache(config, process)?;
             site.start.add("ClickHouse", &url.to_string());
         }
         None => tracing::warn!("queries are not answered: the configuration has no `[clickhouse] url`"),

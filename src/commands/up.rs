@@ -129,9 +129,6 @@ async fn start(
     demo: bool,
     process: &Process,
 ) -> Result<Running, Failure> {
-    if config.redis_url.is_some() {
-        tracing::warn!("`cache.redis_url` is set, and nothing is cached in Redis yet");
-    }
     let metrics = services::start_metrics(stages, &config.metrics_listen, process).await?;
     let mut config = config.clone();
     let mut rows = Vec::new();
@@ -152,12 +149,22 @@ async fn start(
         .checkpoints_url
         .clone()
         .unwrap_or_else(|| data_dir.checkpoints_url());
-    pipeline::start_process(stages, &config, &log, &clickhouse, &checkpoints, process)?;
+    let cache = services::cache(&config, process)?;
+    pipeline::start_process(
+        stages,
+        &config,
+        &log,
+        &clickhouse,
+        &checkpoints,
+        Some(cache.clone()),
+        process,
+    )?;
     pipeline::start_ingest(stages, config.ingest.clone(), log.clone(), hand_over, process);
 
     let mut site = Site {
         log: Some(log),
         queries: services::queries(&config, &clickhouse),
+        cache: Some(cache),
         ..Site::default()
     };
     for (name, address) in &rows {

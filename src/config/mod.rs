@@ -80,7 +80,7 @@ fn read_root(root: &Section<'_>) -> ValidConfig {
             Some(url.expose().to_owned())
         }),
         clickhouse: clickhouse::read(root),
-        redis_url: redis_url.and_then(|field| field.url(&["redis", "rediss"])),
+        redis_url: redis_url.and_then(|field| field.url(&["redis"])),
         serve_listen: root.section("serve").required("listen").host_port(),
         metrics_listen: root.section("telemetry").required("metrics_listen").host_port(),
         embedded: embedded::read(&root.section("embedded")),

@@ -74,3 +74,50 @@ async fn what_devices_publish_is_answered_by_up_and_by_serve_alike() {
     up.stop();
     assert_eq!(engine.interrupt().unwrap().code(), Some(0));
 }
+
+/// A counter of `/metrics`; 0 before it was first counted.
+fn counted(up: &Up, series: &str) -> u64 {
+    let (_, page) = get(&up.endpoint("metrics"));
+    let line = page.lines().find(|line| line.starts_with(series));
+    line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn kept_answers_follow_every_flush_and_the_inspector_finds_what_was_changed_behind_their_back() {
+    let mut up = Up::start(&[]);
+    let event = |seq: u64| {
+        let ts = 1_700_000_000_000 + seq * 100;
+        let payload = format!(r#"{{"ts":{ts},"seq":{seq},"lat":48.1,"lon":11.6,"v":1}}"#);
+        Publish::new("telemetry/acme/a", payload)
+    };
+    let url = format!(
+        "{}/api/v1/cells?metric=v&from=2023-11-14T22:13:00Z&to=1700000100000&period=60&res=7&agg=sum",
+        up.endpoint("http")
+    );
+    // Each is in the answer as soon as it is stored, but for the moment that telling takes.
+    for seq in 1..=5 {
+        publish(&up.mqtt(), Version::V5, vec![event(seq)]).await;
+        up.store().wait_until_complete(seq).await;
+        let started = std::time::Instant::now();
+        while ask(&url)["counts"] != json!([seq]) {
+            assert!(started.elapsed().as_secs() < 5, "event {seq}: {}", ask(&url));
+        }
+    }
+    let before = ask(&url);
+    let (status, again) = get(&url);
+    assert!(status.to_lowercase().contains("200"), "{status}");
+    assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), before);
+    assert!(counted(&up, "meridian_answers_total{from=\"memory\"}") > 0);
+    assert_eq!(counted(&up, "meridian_answers_disagreed_total"), 0);
+
+    let by_hand = "INSERT INTO rollup_log SELECT * REPLACE(generation + 1000000 AS generation) FROM rollup_log \
+                   WHERE metric = 'v' AND period = 60 AND res = 7";
+    up.store().execute(by_hand).await;
+    let started = std::time::Instant::now();
+    while counted(&up, "meridian_answers_disagreed_total") == 0 {
+        ask(&url);
+        assert!(started.elapsed().as_secs() < 50, "the inspector finds it");
+    }
+    assert!(counted(&up, "meridian_answers_inspected_total") > 0);
+    up.stop();
+}

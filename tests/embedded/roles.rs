@@ -12,17 +12,22 @@ use crate::{
 };
 
 /// A deployment: services, and a configuration that names them.
-struct Deployment {
+pub(crate) struct Deployment {
     kafka: Kafka,
     broker: Daemon,
     engine: Daemon,
-    mqtt: String,
-    clickhouse: String,
+    pub(crate) mqtt: String,
+    pub(crate) clickhouse: String,
     folder: TempDir,
 }
 
 impl Deployment {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With more sections of the configuration.
+    pub(crate) fn start_with(sections: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (broker, mqtt) = embedded_service("mqtt", "broker", folder.path());
         let (engine, clickhouse) = embedded_service("clickhouse", "engine", folder.path());
@@ -30,7 +35,7 @@ impl Deployment {
         let bootstrap = kafka.bootstrap();
         let config = format!(
             "[[mqtt.brokers]]\nname = \"edge\"\nurl = \"{mqtt}\"\n[kafka]\nbrokers = \"{bootstrap}\"\n[log]\npartitions = 4\n\
-             [clickhouse]\nurl = \"{clickhouse}\"\n[checkpoints]\nurl = \"file:./checkpoints\"\n"
+             [clickhouse]\nurl = \"{clickhouse}\"\n[checkpoints]\nurl = \"file:./checkpoints\"\n{sections}"
         );
         std::fs::write(folder.path().join("meridian.toml"), config).unwrap();
         Self {
@@ -43,16 +48,16 @@ impl Deployment {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    fn role(&self, name: &str) -> Daemon {
+    pub(crate) fn role(&self, name: &str) -> Daemon {
         let role = daemon(&[name, "--config", "meridian.toml", "--metrics-port", "0"]).current_dir(self.path());
         role.start().unwrap()
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         assert_eq!(self.broker.terminate().unwrap().code(), Some(0));
         assert_eq!(self.engine.terminate().unwrap().code(), Some(0));
     }

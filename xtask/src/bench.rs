@@ -16,6 +16,7 @@ const ORDER: &[&str] = &[
     "insert_format",
     "write_amplification",
     "end_to_end",
+    "live",
 ];
 
 #[derive(Debug, PartialEq, Eq)]

@@ -1,21 +1,26 @@
 //! `/cells`: one value for each hexagon in view, over the whole range of time.
 
+use std::{sync::Arc, time::Duration};
+
 use bytes::Bytes;
 use clickhouse::{Row, query::Query};
+use futures::FutureExt;
 use h3o::CellIndex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use utoipa::ToSchema;
 
 use super::{
     Api, finite, geojson,
+    memory::{Question, Weigh},
     parameters::Parameters,
     problem::Problem,
     reply::{Fingerprint, Format, Reply},
     seconds_text, sql,
     table::{Column, Table},
     time_text,
-    view::{self, BoundingBox, View},
+    view::{self, Aggregate, BoundingBox, TimeRange, View},
 };
 use crate::{StoredLevel, limits};
 
@@ -27,6 +32,7 @@ const FORMATS: [(&str, Format); 4] = [
 ];
 
 /// What is asked for.
+#[derive(Clone, Debug)]
 struct Asked {
     view: View,
     place: BoundingBox,
@@ -35,7 +41,7 @@ struct Asked {
 }
 
 /// One hexagon.
-#[derive(Debug, Deserialize, Row)]
+#[derive(Clone, Debug, Deserialize, Row)]
 struct Cell {
     hexagon: u64,
     value: f64,
@@ -77,19 +83,63 @@ pub(crate) struct Cells {
     coarsened: bool,
 }
 
-pub(crate) async fn answer(api: &Api, query: Option<&str>) -> Result<Reply, Problem> {
+/// What tells questions apart: tenant, metric, aggregate, range, period, place, resolution.
+pub(crate) type Key = (String, String, Aggregate, (u32, u32), u32, [u64; 4], u8);
+
+/// What the store said.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    cells: Vec<Cell>,
+    resolution: u8,
+    newest_ms: Option<i64>,
+}
+
+impl Weigh for Found {
+    fn weight_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.cells)
+    }
+}
+
+impl Found {
+    /// Whether both say the same, but for the last digits of sums, which depend on their order.
+    fn agrees(&self, other: &Self) -> bool {
+        let is_close = |(one, other): (&Cell, &Cell)| {
+            let tolerance = 1e-9 * one.value.abs().max(other.value.abs()).max(1.0);
+            let is_equal = (one.value - other.value).abs() <= tolerance || one.value.to_bits() == other.value.to_bits();
+            (one.hexagon, one.events) == (other.hexagon, other.events) && is_equal
+        };
+        let pairs = self.cells.iter().zip(&other.cells);
+        (self.resolution, self.cells.len()) == (other.resolution, other.cells.len()) && pairs.into_iter().all(is_close)
+    }
+}
+
+pub(crate) async fn answer(api: &Arc<Api>, query: Option<&str>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS)?;
     let asked = read(api, parameters)?;
-    let newest_ms = api.freshness_ms(&asked.view.tenant).await?;
-    let (cells, resolution) = cells(api, &asked).await?;
+    let is_settled = asked.view.range.is_before(Some(api.clock.wall_ms()));
+    let kept = api
+        .cells
+        .answer(asked.question(api, is_settled), api.store.is_busy())
+        .await?;
+    if kept.is_hit && api.cells.is_sample() {
+        tokio::spawn(inspect(api.clone(), asked.clone(), kept.value.clone()));
+    }
+    // What holds still has seen everything that was told meanwhile.
+    let told_ms = if kept.is_hit {
+        api.changes.newest_ms(&asked.view.tenant)
+    } else {
+        None
+    };
+    let newest_ms = kept.value.newest_ms.max(told_ms);
     let fresh_ms = newest_ms.map(|newest_ms| newest_ms.saturating_sub_unsigned(asked.level.flush_interval_ms));
+    let resolution = kept.value.resolution;
     let answer = Answer {
         complete: asked.view.range.is_before(fresh_ms),
         coarsened: resolution < asked.resolution,
         view: asked.view,
         resolution,
-        cells,
+        cells: &kept.value.cells,
         fresh_ms,
     };
     Ok(Reply {
@@ -97,8 +147,29 @@ pub(crate) async fn answer(api: &Api, query: Option<&str>) -> Result<Reply, Prob
         format,
         tag: answer.tag(format),
         freshness_ms: fresh_ms,
-        is_settled: answer.view.range.is_before(Some(api.clock.wall_ms())),
+        is_settled,
+        age_seconds: kept.age.map(|age| age.as_secs()),
     })
+}
+
+/// Compares an answer from memory with what the store says now.
+async fn inspect(api: Arc<Api>, asked: Asked, kept: Arc<Found>) {
+    let version = || asked.version(&api);
+    let before = version();
+    let Ok(found) = asked.ask(&api).await else { return };
+    // A change meanwhile explains any difference, and so does one that can be read and is not told yet.
+    let is_equal = kept.agrees(&found);
+    if !is_equal {
+        sleep(limits::INSPECTION_GRACE).await;
+    }
+    if before.is_none() || version() != before {
+        return;
+    }
+    api.cells.metrics.inspected.increment(1);
+    if !is_equal {
+        api.cells.metrics.disagreed.increment(1);
+        tracing::warn!(view = ?asked.view, "an answer from memory was not what ClickHouse says");
+    }
 }
 
 fn read(api: &Api, mut parameters: Parameters) -> Result<Asked, Problem> {
@@ -138,6 +209,61 @@ async fn cells(api: &Api, asked: &Asked) -> Result<(Vec<Cell>, u8), Problem> {
 }
 
 impl Asked {
+    fn question(&self, api: &Arc<Api>, is_settled: bool) -> Question<Key, Found> {
+        let View {
+            tenant,
+            metric,
+            aggregate,
+            range,
+            period,
+        } = self.view.clone();
+        let place = self.place.bits();
+        let ask = {
+            let (api, asked) = (api.clone(), self.clone());
+            move || {
+                let (api, asked) = (api.clone(), asked.clone());
+                async move { asked.ask(&api).await }.boxed()
+            }
+        };
+        let version = {
+            let (api, asked) = (api.clone(), self.clone());
+            move || asked.version(&api)
+        };
+        Question {
+            key: (
+                tenant,
+                metric,
+                aggregate,
+                (range.from, range.to),
+                period,
+                place,
+                self.resolution,
+            ),
+            age_max: match is_settled {
+                true => Duration::from_secs(limits::SETTLED_AGE_SECONDS.into()),
+                false => limits::OPEN_AGE_MAX,
+            },
+            version: Box::new(version),
+            ask: Box::new(ask),
+        }
+    }
+
+    /// The last change of what is asked for; none where nobody tells.
+    fn version(&self, api: &Api) -> Option<u64> {
+        let TimeRange { from, to } = self.view.range;
+        api.changes.version(&self.view.tenant, &self.view.metric, from..to)
+    }
+
+    async fn ask(&self, api: &Api) -> Result<Found, Problem> {
+        let newest_ms = api.freshness_ms(&self.view.tenant).await?;
+        let (cells, resolution) = cells(api, self).await?;
+        Ok(Found {
+            cells,
+            resolution,
+            newest_ms,
+        })
+    }
+
     fn bind(&self, query: Query, resolution: u8) -> Query {
         let query = self.view.bind_level(self.view.bind(query), &self.level);
         self.place
@@ -148,16 +274,16 @@ impl Asked {
 }
 
 /// What was found.
-struct Answer {
+struct Answer<'a> {
     view: View,
     resolution: u8,
     complete: bool,
     coarsened: bool,
-    cells: Vec<Cell>,
+    cells: &'a [Cell],
     fresh_ms: Option<i64>,
 }
 
-impl Answer {
+impl Answer<'_> {
     fn tag(&self, format: Format) -> String {
         let numbers: Vec<u64> = self.cells.iter().flat_map(|cell| [cell.hexagon, cell.events]).collect();
         let shape = [

@@ -1,22 +1,25 @@
 //! The query API: what is stored, read only, over HTTP.
 //!
 //! A request is read into a view (what part of the data), asked of the store with one query of `queries/`, and written
-//! in the format that was asked for. Every query binds the tenant. Nothing here writes, or keeps anything.
+//! in the format that was asked for. Every query binds the tenant. Nothing here writes. What is kept of answers is used
+//! only as long as nothing has changed.
 
 mod catalog;
 mod cells;
+pub(crate) mod changes;
 mod devices;
 mod geojson;
+mod memory;
 mod openapi;
-mod parameters;
-mod problem;
-mod reply;
+pub(crate) mod parameters;
+pub(crate) mod problem;
+pub(crate) mod reply;
 mod series;
-mod sql;
-mod store;
+pub(crate) mod sql;
+pub(crate) mod store;
 mod table;
 mod track;
-mod view;
+pub(crate) mod view;
 
 use std::sync::Arc;
 
@@ -33,6 +36,8 @@ use platform::clock::Clock;
 use serde::Deserialize;
 
 use self::{
+    changes::Changes,
+    memory::Memory,
     problem::{Kind, Problem},
     reply::{Format, Reply},
     store::Store,
@@ -41,9 +46,12 @@ use crate::Queries;
 
 /// What answers are made from.
 pub(crate) struct Api {
-    store: Arc<Store>,
-    levels: Vec<crate::StoredLevel>,
-    clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) levels: Vec<crate::StoredLevel>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// What has changed, as far as somebody tells.
+    pub(crate) changes: Changes,
+    cells: Arc<Memory<cells::Key, cells::Found>>,
 }
 
 #[derive(Deserialize, Row)]
@@ -57,6 +65,8 @@ impl Api {
             store: Arc::new(Store::new(queries.client)),
             levels: queries.levels,
             clock,
+            changes: Changes::default(),
+            cells: Memory::new(),
         }
     }
 
@@ -66,7 +76,7 @@ impl Api {
 
     /// The newest time of what is stored of a tenant; none before its first event. Must be asked before the data: then
     /// it never claims what the data lacks.
-    async fn freshness_ms(&self, tenant: &str) -> Result<Option<i64>, Problem> {
+    pub(crate) async fn freshness_ms(&self, tenant: &str) -> Result<Option<i64>, Problem> {
         let query = self.store.query(sql::FRESHNESS).param("tenant", tenant);
         let rows: Vec<Newest> = self.store.rows(query).await?;
         Ok(rows.first().map(|row| row.newest_ms).filter(|newest_ms| *newest_ms > 0))
@@ -154,18 +164,18 @@ pub(crate) async fn method_not_allowed() -> Problem {
 }
 
 /// RFC 3339 text.
-fn time_text(ms: i64) -> String {
+pub(crate) fn time_text(ms: i64) -> String {
     match Timestamp::from_millisecond(ms) {
         Ok(time) => time.to_string(),
         Err(_) => ms.to_string(),
     }
 }
 
-fn seconds_text(seconds: u32) -> String {
+pub(crate) fn seconds_text(seconds: u32) -> String {
     time_text(i64::from(seconds) * 1_000)
 }
 
 /// JSON has no word for what is not a number.
-fn finite(value: f64) -> Option<f64> {
+pub(crate) fn finite(value: f64) -> Option<f64> {
     Some(value).filter(|value| value.is_finite())
 }

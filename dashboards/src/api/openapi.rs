@@ -14,6 +14,7 @@ use super::{
     catalog::Catalog, cells::Cells, devices, problem::ProblemDocument, reply::Format, series::Series, track::Track,
     view::Aggregate,
 };
+use crate::live::event::{Gap, LiveCells};
 
 /// The document as it is served.
 pub(crate) fn document() -> String {
@@ -43,6 +44,8 @@ pub(crate) fn document() -> String {
         devices::Nearby,
         Track,
         Catalog,
+        LiveCells,
+        Gap,
         ProblemDocument
     ))
 )]
@@ -64,6 +67,7 @@ struct Operation {
     id: &'static str,
     summary: &'static str,
     answer: String,
+    /// None: a stream of events.
     formats: &'static [Format],
     in_path: bool,
     required: &'static [&'static str],
@@ -144,6 +148,7 @@ fn operations() -> Vec<Operation> {
             parameters: join(range(), [limit(), cursor()]),
         },
         nearby(),
+        live(),
         Operation {
             path: "/api/v1/metrics-catalog",
             id: "metricsCatalog",
@@ -155,6 +160,35 @@ fn operations() -> Vec<Operation> {
             parameters: vec![tenant()],
         },
     ]
+}
+
+fn live() -> Operation {
+    let adding_up = ["avg", "count", "sum", "min", "max"];
+    Operation {
+        path: "/api/v1/live",
+        id: "live",
+        summary: "Hexagons of the open bucket as they change: events `snapshot`, `delta` and `gap`",
+        answer: LiveCells::name().into_owned(),
+        formats: &[],
+        in_path: false,
+        required: &["metric"],
+        parameters: vec![
+            ("metric", Kind::Text, "One of the metrics catalog"),
+            tenant(),
+            (
+                "agg",
+                Kind::Choice(adding_up.to_vec()),
+                "What is made of the values; none: `avg`",
+            ),
+            (
+                "period",
+                Kind::Integer,
+                "Seconds, a stored period; none: the shortest one",
+            ),
+            bbox("Cells whose centre lies in it; none: the world"),
+            resolution("H3 resolution; none: as fits the box"),
+        ],
+    }
 }
 
 fn nearby() -> Operation {
@@ -292,6 +326,10 @@ impl Operation {
 
     fn answer(&self) -> Response {
         let mut response = ResponseBuilder::new().description("The answer");
+        if self.formats.is_empty() {
+            let data = ContentBuilder::new().schema(Some(Ref::from_schema_name(self.answer.clone())));
+            return response.content("text/event-stream", data.build()).build();
+        }
         for format in self.formats {
             let content = match format {
                 Format::Json => ContentBuilder::new().schema(Some(Ref::from_schema_name(self.answer.clone()))),
@@ -308,7 +346,10 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("404", "There is no such thing"),
     ("422", "The answer would take too much work"),
     ("429", "Too many queries at once; see `Retry-After`"),
-    ("503", "The store does not answer; see `Retry-After`"),
+    (
+        "503",
+        "The store does not answer, or all live streams are taken; see `Retry-After`",
+    ),
 ];
 
 fn parameter(name: &str, kind: &Kind, about: &str, place: ParameterIn, is_required: bool) -> Parameter {
@@ -344,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_answers_in_json_and_refuses_with_problems() {
+    fn every_path_answers_in_json_or_events_and_refuses_with_problems() {
         let document: serde_json::Value = serde_json::from_str(&document()).unwrap();
         assert!(
             document["openapi"].as_str().unwrap().starts_with("3.1"),
@@ -353,9 +394,12 @@ mod tests {
         );
         for (path, item) in document["paths"].as_object().unwrap() {
             let answers = &item["get"]["responses"];
-            let schema = answers["200"]["content"]["application/json"]["schema"]["$ref"]
-                .as_str()
-                .unwrap();
+            let format = if path.ends_with("/live") {
+                "text/event-stream"
+            } else {
+                "application/json"
+            };
+            let schema = answers["200"]["content"][format]["schema"]["$ref"].as_str().unwrap();
             let name = schema.rsplit('/').next().unwrap();
             assert!(document["components"]["schemas"][name].is_object(), "{path}: {schema}");
             for (status, _) in PROBLEMS {

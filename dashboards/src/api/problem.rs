@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     TooLarge,
     Busy,
     Unavailable,
+    NotLive,
+    Crowded,
     Internal,
 }
 
@@ -55,6 +57,16 @@ impl Kind {
                 "urn:meridian:problem:store-unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The store does not answer",
+            ),
+            Self::NotLive => (
+                "urn:meridian:problem:not-live",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "This is not streamed",
+            ),
+            Self::Crowded => (
+                "urn:meridian:problem:too-many-streams",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "All live streams are taken",
             ),
             Self::Internal => (
                 "urn:meridian:problem:internal",
@@ -129,7 +141,7 @@ impl IntoResponse for Problem {
         );
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self.kind, Kind::Busy | Kind::Unavailable) {
+        if matches!(self.kind, Kind::Busy | Kind::Unavailable | Kind::Crowded) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         response

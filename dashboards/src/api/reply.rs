@@ -93,6 +93,8 @@ pub(crate) struct Reply {
     pub(crate) freshness_ms: Option<i64>,
     /// Time has passed over it: only late events change it.
     pub(crate) is_settled: bool,
+    /// Seconds since it was read, where it was kept in memory.
+    pub(crate) age_seconds: Option<u64>,
 }
 
 /// Makes the response, or says that nothing changed since the client asked last.
@@ -117,6 +119,9 @@ pub(crate) fn respond(request: &HeaderMap, answer: Result<Reply, Problem>) -> Re
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::ETAG, value(&reply.tag));
     headers.insert(header::CACHE_CONTROL, value(&cache_control));
+    if let Some(age_seconds) = reply.age_seconds {
+        headers.insert(header::AGE, HeaderValue::from(age_seconds));
+    }
     if let Some(freshness_ms) = reply.freshness_ms {
         headers.insert(FRESHNESS_HEADER, value(&time_text(freshness_ms)));
     }
@@ -145,6 +150,7 @@ impl Reply {
             format,
             freshness_ms: None,
             is_settled: false,
+            age_seconds: None,
         }
     }
 }

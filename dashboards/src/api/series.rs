@@ -88,6 +88,7 @@ pub(crate) async fn answer(api: &Api, query: Option<&str>) -> Result<Reply, Prob
         tag: tag(&view, &buckets, complete, format),
         freshness_ms: fresh_ms,
         is_settled: view.range.is_before(Some(api.clock.wall_ms())),
+        age_seconds: None,
     })
 }
 

@@ -12,6 +12,7 @@ macro_rules! merging {
 }
 
 pub(crate) const CELLS: &str = merging!("cells.sql");
+pub(crate) const LIVE: &str = include_str!("../../queries/live.sql");
 pub(crate) const RESOLUTIONS: &str = include_str!("../../queries/resolutions.sql");
 pub(crate) const FRESHNESS: &str = include_str!("../../queries/freshness.sql");
 pub(crate) const SERIES: &str = merging!("series.sql");
@@ -34,6 +35,7 @@ mod tests {
         let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let text = |path: &Path| fs::read_to_string(path).unwrap();
         files
+            .filter(|path| path.is_file())
             .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), text(&path)))
             .collect()
     }
@@ -96,7 +98,7 @@ mod tests {
                 "{name}"
             );
         }
-        for (name, source) in folder("src/api") {
+        for (name, source) in folder("src/api").into_iter().chain(folder("src/live")) {
             for part in source.split(".query(").skip(1).filter(|_| name != "sql.rs") {
                 let is_ours = part.starts_with("sql::") || part.starts_with("\"SELECT 1\"");
                 assert!(is_ours, "{name}: .query({}", part.lines().next().unwrap_or_default());

@@ -39,6 +39,11 @@ impl Store {
         self.client.query_raw(sql)
     }
 
+    /// True when a question would have to wait for its turn.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
     /// All rows of the answer.
     ///
     /// # Errors

@@ -99,6 +99,7 @@ pub(crate) async fn answer(api: &Api, tenant: String, device: String, query: Opt
         format,
         freshness_ms: None,
         is_settled: range.to_ms <= api.clock.wall_ms(),
+        age_seconds: None,
     })
 }
 

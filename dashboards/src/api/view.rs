@@ -57,12 +57,26 @@ impl BoundingBox {
         }
     }
 
+    /// The same for equal boxes, whatever their numbers are.
+    pub(crate) fn bits(&self) -> [u64; 4] {
+        [self.west, self.south, self.east, self.north].map(f64::to_bits)
+    }
+
     pub(crate) fn bind(&self, query: Query) -> Query {
         query
             .param("west", self.west)
             .param("south", self.south)
             .param("east", self.east)
             .param("north", self.north)
+    }
+
+    /// Whether a place lies in it.
+    pub(crate) fn holds(&self, latitude: f64, longitude: f64) -> bool {
+        let is_between = match self.west <= self.east {
+            true => (self.west..=self.east).contains(&longitude),
+            false => longitude >= self.west || longitude <= self.east,
+        };
+        is_between && (self.south..=self.north).contains(&latitude)
     }
 
     fn area_m2(&self) -> f64 {
@@ -145,7 +159,7 @@ impl AskedRange {
     }
 }
 
-fn periods(levels: &[StoredLevel]) -> String {
+pub(crate) fn periods(levels: &[StoredLevel]) -> String {
     let mut periods: Vec<u32> = levels.iter().map(|level| level.period_seconds).collect();
     periods.sort_unstable();
     periods.dedup();
@@ -199,7 +213,7 @@ pub(crate) fn resolution_for(place: &BoundingBox, levels: &[StoredLevel], period
 }
 
 /// What is made of the values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Aggregate {
     Avg,
     Count,
@@ -254,6 +268,7 @@ impl Aggregate {
 }
 
 /// What all questions about rollups have.
+#[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) tenant: String,
     pub(crate) metric: String,

@@ -4,6 +4,7 @@
 //! before the request opens, so the server never waits for us in the middle of one. Must never drop rows: an INSERT
 //! ends in success, or in an error that trying again cannot cure. A row that is refused on its own becomes a dead letter.
 
+pub mod cells;
 pub mod error;
 pub mod limits;
 mod refusal;
@@ -21,6 +22,7 @@ use schemas::{
     rows::Rows,
 };
 
+pub use cells::CellSink;
 pub use error::SinkError;
 
 use crate::{audit::AuditStore, recovery::Recovery, runner::RowSink};

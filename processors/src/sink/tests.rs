@@ -1,9 +1,13 @@
-//! Which failures of an insert are tried again.
+//! Which failures of an insert are tried again, and what a sink that a cache hears of does besides.
 
-use clickhouse::error::Error;
+use clickhouse::{Client, error::Error};
 use platform::retry::{Classify, Retry};
 
-use super::error::{SinkError, server_code};
+use super::{
+    CellSink, ClickHouseSink, SinkSettings,
+    error::{SinkError, server_code},
+};
+use crate::runner::RowSink;
 
 fn answered(code: u32) -> SinkError {
     let text = format!("Code: {code}. DB::Exception: something. (SOMETHING)");
@@ -46,4 +50,49 @@ fn what_can_never_succeed_names_table_and_code() {
             "{text}"
         );
     }
+}
+
+/// Hears how often it was told that the tables were changed otherwise.
+#[derive(Default)]
+struct Hearing {
+    lost: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl geocache::CellCache for Hearing {
+    fn publish(&self, _batch: geocache::Batch) {}
+
+    fn lose(&self) {
+        self.lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn watch(&self) -> geocache::Notices {
+        unreachable!("a sink does not watch")
+    }
+
+    async fn held(&self, _place: &geocache::Place) -> Result<Vec<geocache::Snapshot>, geocache::CacheError> {
+        unreachable!("a sink does not read")
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_a_cache_hears_of_recovers_as_the_one_within_and_tells_what_it_mends() {
+    let client = Client::default().with_url("http://127.0.0.1:1");
+    let within = ClickHouseSink::new(SinkSettings::new(client, "meridian"));
+    assert!(within.recovery().is_some());
+    let cache = std::sync::Arc::new(Hearing::default());
+    let clock = std::sync::Arc::new(platform::clock::ManualClock::at(0));
+    let sink = CellSink::new(within, Some(cache.clone()), clock);
+    let place = eventlog::TopicPartition {
+        topic: "t".into(),
+        partition: eventlog::PartitionId(0),
+    };
+    let goes_on = crate::recovery::GoesOn {
+        counts_from: 0,
+        incarnation: 1,
+    };
+    let parameters = crate::task::Parameters::default();
+    // Whatever comes of it: something may have been written.
+    let _ = sink.recovery().unwrap().mend(&place, goes_on, &parameters).await;
+    assert_eq!(cache.lost.load(std::sync::atomic::Ordering::Relaxed), 1);
 }

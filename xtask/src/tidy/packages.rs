@@ -25,6 +25,7 @@ const FUZZ: &str = "schemas-fuzz";
 /// Libraries with one gate: where the product may use them, and whether tests elsewhere may.
 const GATES: &[(&str, &[&str], bool)] = &[
     ("rdkafka", &["eventlog"], false),
+    ("redis", &["geocache"], false),
     ("rumqttc", &["ingest", "loadtest"], true),
 ];
 

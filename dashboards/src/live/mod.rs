@@ -1,0 +1,164 @@
+//! `/live`: hexagons of the open bucket as they change, as Server-Sent Events.
+//!
+//! ```text
+//! cache ──notices──▶ hub ──▶ watches (one a metric and level) ──news, 2 a second──▶ clients ──▶ hyper, 64 KiB each
+//! ClickHouse ──read once a bucket, and where notices may be missing──▶ ┘
+//! ```
+//!
+//! A client makes its events when it is asked for more, so nothing queues for it. Must never hold memory for a client that
+//! does not read, and never leave out a change without a `gap`.
+
+mod bucket;
+mod client;
+pub(crate) mod event;
+mod hub;
+mod pulse;
+mod watch;
+
+pub(crate) use pulse::Hangup;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{RawQuery, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures::stream;
+use geocache::CellCache;
+use platform::shutdown::Shutdown;
+use tokio::sync::Semaphore;
+
+use self::{client::Client, event::View, hub::Hub, pulse::Pulse, watch::Key};
+use crate::{
+    StoredLevel,
+    api::{
+        Api,
+        parameters::Parameters,
+        problem::{Kind, Problem},
+        view::{self, Aggregate, BoundingBox},
+    },
+    limits,
+};
+
+/// How proxies of the nginx kind are told not to collect a stream.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Live streams of one server.
+pub(crate) struct Live {
+    api: Arc<Api>,
+    hub: Arc<Hub>,
+    places: Arc<Semaphore>,
+    shutdown: Shutdown,
+}
+
+impl Live {
+    /// Begins to listen to the cache; without one, the store is read every few seconds.
+    pub(crate) fn start(api: Arc<Api>, cache: Option<Arc<dyn CellCache>>, shutdown: Shutdown) -> Arc<Self> {
+        Arc::new(Self {
+            hub: Hub::start(api.clone(), cache, shutdown.clone()),
+            api,
+            places: Arc::new(Semaphore::new(limits::LIVE_CLIENTS_MAX)),
+            shutdown,
+        })
+    }
+}
+
+pub(crate) fn router(live: Arc<Live>) -> Router {
+    Router::new().route("/api/v1/live", get(answer)).with_state(live)
+}
+
+async fn answer(
+    State(live): State<Arc<Live>>,
+    Extension(hangup): Extension<Hangup>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    match open(live, hangup, &headers, query.as_deref()).await {
+        Ok(client) => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+                (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+                (ACCEL_BUFFERING, HeaderValue::from_static("no")),
+            ];
+            (headers, Body::from_stream(stream::unfold(client, Client::next))).into_response()
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn open(live: Arc<Live>, hangup: Hangup, headers: &HeaderMap, query: Option<&str>) -> Result<Client, Problem> {
+    let view = read(&live.api, query)?;
+    let Ok(place) = live.places.clone().try_acquire_owned() else {
+        live.hub.metrics().refused.increment(1);
+        return Err(Problem::new(
+            Kind::Crowded,
+            "all live streams of this server are taken; come back in a moment, or ask /api/v1/cells",
+        ));
+    };
+    let watch = live.hub.join(&view.key).await?;
+    let pulse = Arc::new(Pulse::new(hangup, live.hub.now_ms()));
+    let mut client = Client::new(live.hub.clone(), view, watch, pulse, live.shutdown.clone(), place);
+    if let Some(last) = headers.get(LAST_EVENT_ID) {
+        client.resume(last.to_str().unwrap_or_default());
+    }
+    Ok(client)
+}
+
+fn read(api: &Api, query: Option<&str>) -> Result<View, Problem> {
+    let mut parameters = Parameters::parse(query)?;
+    let tenant = parameters.tenant()?;
+    let metric = parameters.metric()?;
+    let aggregate = Aggregate::read(&mut parameters)?;
+    if matches!(
+        aggregate,
+        Aggregate::P50 | Aggregate::P90 | Aggregate::P99 | Aggregate::Devices
+    ) {
+        return Err(Problem {
+            parameter: Some("agg".to_owned()),
+            ..Problem::new(
+                Kind::NotLive,
+                format!("`agg={}` is not streamed: ask /api/v1/cells for it", aggregate.name()),
+            )
+        });
+    }
+    let period = period(&mut parameters, &api.levels)?;
+    let place = BoundingBox::read(&mut parameters)?.unwrap_or(BoundingBox::WORLD);
+    let resolution = match parameters.integer("res", 0, 15)? {
+        Some(resolution) => u8::try_from(resolution).expect("at most 15"),
+        None => view::resolution_for(&place, &api.levels, period),
+    };
+    parameters.finish()?;
+    let level = view::stored_level(&api.levels, period, resolution)?;
+    Ok(View {
+        key: Key {
+            tenant,
+            metric,
+            period,
+            resolution: level.resolution,
+        },
+        aggregate,
+        place,
+        resolution,
+        flush_interval_ms: level.flush_interval_ms,
+    })
+}
+
+/// A stored period; the shortest where none is asked for.
+fn period(parameters: &mut Parameters, levels: &[StoredLevel]) -> Result<u32, Problem> {
+    const DAY: u32 = 86_400;
+    let stored = || levels.iter().map(|level| level.period_seconds);
+    let asked = parameters.integer("period", 1, DAY)?;
+    match asked.or_else(|| stored().min()) {
+        Some(period) if stored().any(|stored| stored == period) => Ok(period),
+        _ => Err(Problem::parameter(
+            "period",
+            format!("`period` must be a stored one: {}", view::periods(levels)),
+        )),
+    }
+}

@@ -1,0 +1,124 @@
+//! The closed list of what the web side measures. Nothing else in this crate has a metric name.
+
+use ::metrics::{Counter, Gauge};
+use platform::telemetry::{MetricSpec, MetricUnit};
+
+const COUNT: MetricUnit = MetricUnit::Count;
+
+const CLIENTS: MetricSpec = MetricSpec::new_gauge("meridian_live_clients", COUNT, "Live streams that are open.");
+const WATCHES: MetricSpec = MetricSpec::new_gauge(
+    "meridian_live_watches",
+    COUNT,
+    "Different metrics and levels that live streams look at.",
+);
+const EVENTS: MetricSpec = MetricSpec::new_counter(
+    "meridian_live_events_total",
+    COUNT,
+    "Events sent to live streams, by kind: `snapshot`, `delta`, `gap`.",
+);
+const STALLED: MetricSpec = MetricSpec::new_counter(
+    "meridian_live_stalled_total",
+    COUNT,
+    "Live streams closed since nobody read them.",
+);
+const REFUSED: MetricSpec = MetricSpec::new_counter(
+    "meridian_live_refused_total",
+    COUNT,
+    "Live streams refused since all were taken.",
+);
+const CORRECTED: MetricSpec = MetricSpec::new_counter(
+    "meridian_live_corrected_total",
+    COUNT,
+    "Snapshots of hexagons that ClickHouse had with other values than the live map, at the same version.",
+);
+
+const ANSWERS: MetricSpec = MetricSpec::new_counter(
+    "meridian_answers_total",
+    COUNT,
+    "Answers about hexagons, by where they came from: `memory`, `store`, `shared` (somebody else was asking the store), \
+     `stale` (the store was busy or away).",
+);
+const ANSWER_BYTES: MetricSpec = MetricSpec::new_gauge(
+    "meridian_answers_kept_bytes",
+    MetricUnit::Bytes,
+    "Memory of the answers that are kept.",
+);
+const INSPECTED: MetricSpec = MetricSpec::new_counter(
+    "meridian_answers_inspected_total",
+    COUNT,
+    "Answers from memory that were compared with ClickHouse.",
+);
+const DISAGREED: MetricSpec = MetricSpec::new_counter(
+    "meridian_answers_disagreed_total",
+    COUNT,
+    "Answers from memory that were not what ClickHouse said, though no change was told.",
+);
+
+/// Every metric of this crate: hand it to `Metrics::install`.
+pub const METRICS: &[MetricSpec] = &[
+    CLIENTS,
+    WATCHES,
+    EVENTS,
+    STALLED,
+    REFUSED,
+    CORRECTED,
+    ANSWERS,
+    ANSWER_BYTES,
+    INSPECTED,
+    DISAGREED,
+];
+
+/// Handles of kept answers, made once.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryMetrics {
+    pub(crate) hits: Counter,
+    pub(crate) misses: Counter,
+    pub(crate) shared: Counter,
+    pub(crate) stale: Counter,
+    pub(crate) bytes: Gauge,
+    pub(crate) inspected: Counter,
+    pub(crate) disagreed: Counter,
+}
+
+impl MemoryMetrics {
+    pub(crate) fn new() -> Self {
+        let answers = |from| ANSWERS.counter(&[("from", from)]);
+        Self {
+            hits: answers("memory"),
+            misses: answers("store"),
+            shared: answers("shared"),
+            stale: answers("stale"),
+            bytes: ANSWER_BYTES.gauge(&[]),
+            inspected: INSPECTED.counter(&[]),
+            disagreed: DISAGREED.counter(&[]),
+        }
+    }
+}
+
+/// Handles of live streams, made once.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveMetrics {
+    pub(crate) clients: Gauge,
+    pub(crate) watches: Gauge,
+    pub(crate) snapshots: Counter,
+    pub(crate) deltas: Counter,
+    pub(crate) gaps: Counter,
+    pub(crate) stalled: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) corrected: Counter,
+}
+
+impl LiveMetrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            clients: CLIENTS.gauge(&[]),
+            watches: WATCHES.gauge(&[]),
+            snapshots: EVENTS.counter(&[("kind", "snapshot")]),
+            deltas: EVENTS.counter(&[("kind", "delta")]),
+            gaps: EVENTS.counter(&[("kind", "gap")]),
+            stalled: STALLED.counter(&[]),
+            refused: REFUSED.counter(&[]),
+            corrected: CORRECTED.counter(&[]),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Keys, values and messages as they are in Redis. All names carry the generation of this layout: another one needs no
+//! purge, the old keys expire.
+//!
+//! Pure. Must never panic over what it reads: anybody may write to Redis.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Batch, Group,
+    snapshot::{Place, Snapshot, Source, Values},
+};
+
+/// The channel of changes.
+pub(super) const CHANGES: &str = "meridian:g1:changes";
+
+/// A channel for one who watches to hear itself on.
+pub(super) fn echo_channel(watcher: u64) -> String {
+    format!("meridian:g1:echo:{watcher:x}")
+}
+
+/// The key of a place. Names of tenants and metrics have no `|`.
+pub(super) fn place_key(place: &Place) -> String {
+    format!("{}|{}", tenants_key(place), place.tenant)
+}
+
+/// The key of the tenants that a bucket has snapshots of.
+pub(super) fn tenants_key(place: &Place) -> String {
+    let Place {
+        bucket_seconds,
+        period_seconds,
+        resolution,
+        metric,
+        ..
+    } = place;
+    format!("meridian:g1:cells|{period_seconds}|{resolution}|{bucket_seconds}|{metric}")
+}
+
+const VERSION_DIGITS: usize = 16;
+
+/// The field of a snapshot: which accumulator of which hexagon.
+pub(super) fn field(snapshot: &Snapshot) -> String {
+    let Source { partition, generation } = snapshot.source;
+    format!("{:x}:{partition:x}:{generation:x}", snapshot.cell)
+}
+
+/// The value of a snapshot.
+pub(super) fn value(snapshot: &Snapshot) -> Vec<u8> {
+    let mut value = format!("{:016x}", snapshot.version).into_bytes();
+    let Values { count, sum, min, max } = snapshot.values;
+    value.extend_from_slice(&count.to_le_bytes());
+    for number in [sum, min, max] {
+        value.extend_from_slice(&number.to_le_bytes());
+    }
+    value
+}
+
+/// A snapshot from its field and value; none for what is none of ours.
+pub(super) fn snapshot(field: &[u8], value: &[u8]) -> Option<Snapshot> {
+    let mut parts = std::str::from_utf8(field).ok()?.split(':');
+    let mut next = || u64::from_str_radix(parts.next()?, 16).ok();
+    let (cell, partition, generation) = (next()?, next()?, next()?);
+    let (version, numbers) = value.split_at_checked(VERSION_DIGITS)?;
+    let version = u64::from_str_radix(std::str::from_utf8(version).ok()?, 16).ok()?;
+    let (numbers, rest) = numbers.as_chunks::<8>();
+    let ([count, sum, min, max], []) = (numbers, rest) else {
+        return None;
+    };
+    Some(Snapshot {
+        cell,
+        source: Source {
+            partition: u16::try_from(partition).ok()?,
+            generation,
+        },
+        version,
+        values: Values {
+            count: u64::from_le_bytes(*count),
+            sum: f64::from_le_bytes(*sum),
+            min: f64::from_le_bytes(*min),
+            max: f64::from_le_bytes(*max),
+        },
+    })
+}
+
+/// What is sent on the channel.
+#[derive(Debug, PartialEq)]
+pub(super) struct Message {
+    /// Who publishes: another one after each start.
+    pub(super) publisher: u64,
+    /// How many messages it has sent or dropped, this one included unless it is a heartbeat.
+    pub(super) sequence: u64,
+    /// None: a heartbeat.
+    pub(super) batch: Option<Batch>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireMessage {
+    publisher: u64,
+    sequence: u64,
+    batch: Option<WireBatch>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireBatch {
+    groups: Vec<WireGroup>,
+    newest_ms: Vec<(String, i64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireGroup {
+    bucket_seconds: u32,
+    period_seconds: u32,
+    resolution: u8,
+    tenant: String,
+    metric: String,
+    snapshots: Vec<WireSnapshot>,
+}
+
+/// Cell, partition, generation, version, count, sum, minimum, maximum.
+type WireSnapshot = (u64, u16, u64, u64, u64, f64, f64, f64);
+
+impl Message {
+    pub(super) fn write(self) -> Vec<u8> {
+        let message = WireMessage {
+            publisher: self.publisher,
+            sequence: self.sequence,
+            batch: self.batch.map(WireBatch::from),
+        };
+        postcard::to_stdvec(&message).expect("memory takes every write")
+    }
+
+    /// None for what is none of ours.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let message: WireMessage = postcard::from_bytes(bytes).ok()?;
+        Some(Self {
+            publisher: message.publisher,
+            sequence: message.sequence,
+            batch: message.batch.map(Batch::from),
+        })
+    }
+}
+
+impl From<Batch> for WireBatch {
+    fn from(batch: Batch) -> Self {
+        let group = |group: Group| WireGroup {
+            bucket_seconds: group.place.bucket_seconds,
+            period_seconds: group.place.period_seconds,
+            resolution: group.place.resolution,
+            tenant: group.place.tenant.to_string(),
+            metric: group.place.metric.to_string(),
+            snapshots: group.snapshots.iter().map(flat).collect(),
+        };
+        let newest_ms = batch.newest_ms.iter().map(|(tenant, ms)| (tenant.to_string(), *ms));
+        Self {
+            groups: batch.groups.into_iter().map(group).collect(),
+            newest_ms: newest_ms.collect(),
+        }
+    }
+}
+
+fn flat(snapshot: &Snapshot) -> WireSnapshot {
+    let Snapshot {
+        cell,
+        source: Source { partition, generation },
+        version,
+        values: Values { count, sum, min, max },
+    } = *snapshot;
+    (cell, partition, generation, version, count, sum, min, max)
+}
+
+impl From<WireBatch> for Batch {
+    fn from(batch: WireBatch) -> Self {
+        let group = |group: WireGroup| Group {
+            place: Place {
+                bucket_seconds: group.bucket_seconds,
+                period_seconds: group.period_seconds,
+                resolution: group.resolution,
+                tenant: group.tenant.into(),
+                metric: group.metric.into(),
+            },
+            snapshots: group.snapshots.into_iter().map(whole).collect(),
+        };
+        let newest_ms = batch.newest_ms.into_iter().map(|(tenant, ms)| (tenant.into(), ms));
+        Self {
+            groups: batch.groups.into_iter().map(group).collect(),
+            newest_ms: newest_ms.collect(),
+        }
+    }
+}
+
+fn whole((cell, partition, generation, version, count, sum, min, max): WireSnapshot) -> Snapshot {
+    Snapshot {
+        cell,
+        source: Source { partition, generation },
+        version,
+        values: Values { count, sum, min, max },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn some_snapshot() -> impl Strategy<Value = Snapshot> {
+        let numbers = (any::<u64>(), any::<u16>(), any::<u64>(), any::<u64>(), any::<u64>());
+        let values = (-1e300..1e300, -1e300..1e300, -1e300..1e300);
+        (numbers, values).prop_map(|((cell, partition, generation, version, count), (sum, min, max))| {
+            whole((cell, partition, generation, version, count, sum, min, max))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(snapshots in proptest::collection::vec(some_snapshot(), 0..20)) {
+            for one in &snapshots {
+                prop_assert_eq!(snapshot(field(one).as_bytes(), &value(one)), Some(*one));
+            }
+            let place = Place {
+                bucket_seconds: 60,
+                period_seconds: 60,
+                resolution: 9,
+                tenant: "acme".into(),
+                metric: "speed".into(),
+            };
+            let batch = Batch {
+                groups: vec![Group { place, snapshots }],
+                newest_ms: vec![("acme".into(), 5)],
+            };
+            let message = || Message { publisher: 1, sequence: 2, batch: Some(batch.clone()) };
+            prop_assert_eq!(Message::read(&message().write()), Some(message()));
+        }
+
+        #[test]
+        fn rubbish_is_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Message::read(&bytes);
+            let _ = snapshot(&bytes, &bytes);
+            prop_assert_eq!(snapshot(b"1:1:1", &bytes[..bytes.len().min(47)]), None);
+        }
+    }
+}
