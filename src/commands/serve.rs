@@ -1,4 +1,4 @@
-//! `meridian serve`: the web side alone: the query API, probes and a start page.
+//! `meridian serve`: the web side alone: the dashboard, the query API, and probes.
 
 use clap::Args;
 use dashboards::Site;
@@ -11,7 +11,7 @@ const EXAMPLES: &str = "\
 Example:
   meridian serve --config meridian.toml --http-port 8080";
 
-/// Run the web side: the query API on the ClickHouse of the configuration, /healthz, /readyz and a start page
+/// Run the web side: the dashboard and the query API on the ClickHouse of the configuration, /healthz and /readyz
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ServeOptions {

@@ -38,9 +38,7 @@ export async function visit(browser: Browser, address: string, options: BrowserC
   page.on('console', (message) => {
     // A browser without a graphics card says so.
     const isAboutDrawing = /GL Driver Message|GPU stall|swiftshader|WebGL/i.test(message.text());
-    // A server that does not stream says so with 404, and the page asks instead.
-    const isNoStream = message.location().url.includes('/api/v1/live') && message.text().includes('404');
-    if (['error', 'warning'].includes(message.type()) && !isAboutDrawing && !isNoStream) {
+    if (['error', 'warning'].includes(message.type()) && !isAboutDrawing) {
       faults.push(`${message.type()}: ${message.text()} (${message.location().url})`);
     }
   });
