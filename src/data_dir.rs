@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{endpoints, failure::Failure};
@@ -17,7 +17,7 @@ pub(crate) const DATA_DIR_DEFAULT: &str = "./meridian-data";
 const LOCK_FILE: &str = "meridian.lock";
 
 /// Longer than it takes to look whether a folder has an owner.
-const GLANCE: Duration = Duration::from_millis(100);
+const GLANCE_MAX: Duration = Duration::from_millis(500);
 
 /// Whether a process owns this folder now.
 pub(crate) fn is_claimed(path: &Path) -> bool {
@@ -64,9 +64,10 @@ impl DataDir {
             .append(true)
             .open(path.join(LOCK_FILE))
             .map_err(unusable)?;
-        if lock.try_lock().is_err() {
-            // Perhaps somebody only looks whether anybody is here.
-            thread::sleep(GLANCE);
+        // Perhaps somebody only looks whether anybody is here.
+        let deadline = Instant::now() + GLANCE_MAX;
+        while lock.try_lock().is_err() && Instant::now() < deadline {
+            thread::sleep(GLANCE_MAX / 20);
         }
         match lock.try_lock() {
             Ok(()) => {}

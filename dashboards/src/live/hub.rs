@@ -220,7 +220,8 @@ impl Hub {
         watches.retain(|_, held| !held.watch.has_failed());
         self.metrics.watches.set(watches.len() as f64);
         drop(watches);
-        unread.iter().for_each(|watch| self.read(watch, false));
+        // While nobody tells, what is read is all there is: without an answer it is old.
+        unread.iter().for_each(|watch| self.read(watch, !is_told));
         self.check_pulses();
     }
 

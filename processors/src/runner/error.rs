@@ -84,6 +84,18 @@ pub enum ProcessError {
         /// The oldest offset in the log.
         low: u64,
     },
+    /// The tables were made from a partition of this name, and neither checkpoints nor the group know of it.
+    #[error(
+        "ClickHouse has a ledger of `{topic_partition}` up to offset {end}, and there is neither a checkpoint nor a committed \
+         offset of it: if the log is another one than the tables were made from, use a new database, since offsets repeat; \
+         if it is the same, restore `checkpoints.url` from a copy, or commit offset {end} for the consumer group"
+    )]
+    UnknownLedger {
+        /// Of which partition.
+        topic_partition: TopicPartition,
+        /// Where the ledger ends.
+        end: u64,
+    },
     /// No thread for a worker.
     #[error("cannot start a worker thread: {0}; raise the limit of threads or set fewer workers")]
     Thread(#[source] io::Error),

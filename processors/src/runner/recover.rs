@@ -52,7 +52,7 @@ impl<S: RowSink> Coordinator<S> {
         let (mut partition, mut found) = (partition, found);
         loop {
             let is_cut_off = is_quiet_and_cut_off(&partition, &found)?;
-            match restore::step(&partition, &found, is_cut_off) {
+            match restore::step(&found, is_cut_off) {
                 Step::None => return Ok(Some((partition, found))),
                 Step::Mend => {
                     let is_mended = self.mend(recovery, &partition.topic_partition, &found).await?;
@@ -191,7 +191,12 @@ impl<S: RowSink> Coordinator<S> {
         question: impl Fn() -> BoxFuture<'call, Result<T, RecoveryError>>,
     ) -> Result<Option<T>, ProcessError> {
         loop {
-            match question().await {
+            let answer = tokio::select! {
+                biased;
+                () = self.shutdown.requested() => return Ok(None),
+                answer = question() => answer,
+            };
+            match answer {
                 Ok(answer) => {
                     self.health.ready();
                     return Ok(Some(answer));

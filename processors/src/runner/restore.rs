@@ -24,16 +24,12 @@ pub(super) enum Step {
     Mend,
 }
 
-/// Looks at what the store has of an assigned partition. `is_cut_off`: records are gone that the task of the newest
+/// Looks at what the store has of a partition. `is_cut_off`: records are gone that the task of the newest
 /// checkpoint, which does not count yet, was to learn from.
-pub(super) fn step(assigned: &AssignedPartition, found: &Found, is_cut_off: bool) -> Step {
-    if found.newest.is_none() {
-        // Also where the log still has its first record: a state that is derived anew is the lost one only if nothing was
-        // configured otherwise since.
-        let is_new = has_no_trace(assigned, found) && assigned.low == 0;
-        return if is_new { Step::None } else { Step::AskTables };
-    }
-    if is_cut_off {
+pub(super) fn step(found: &Found, is_cut_off: bool) -> Step {
+    // Also where the log still has its first record: a state that is derived anew is the lost one only if nothing was
+    // configured otherwise since.
+    if found.newest.is_none() || is_cut_off {
         return Step::AskTables;
     }
     match found.newest_number.is_some_and(CheckpointNumber::is_beginning) {
@@ -56,6 +52,10 @@ pub(super) fn goes_on(
     let Some(books) = books else { return Ok(None) };
     let topic_partition = assigned.topic_partition.clone();
     let (end, low, high) = (books.end(), assigned.low, assigned.high);
+    let is_known = found.damaged_count > 0 || found.newest.is_some() || assigned.committed.is_some();
+    if !is_known && low == 0 {
+        return Err(ProcessError::UnknownLedger { topic_partition, end });
+    }
     if end > high {
         return Err(ProcessError::LogReplaced {
             topic_partition,
@@ -182,28 +182,24 @@ mod tests {
     }
 
     #[test]
-    fn only_without_any_readable_checkpoint_where_there_was_one_the_tables_are_asked() {
-        assert_eq!(step(&assigned(Some(9), 5, 10), &found(Some(7), 2), false), Step::None);
-        assert_eq!(step(&assigned(None, 0, 10), &found(None, 0), false), Step::None);
-        assert_eq!(step(&assigned(Some(0), 0, 10), &found(None, 0), false), Step::None);
-        assert_eq!(step(&assigned(Some(9), 0, 10), &found(None, 0), false), Step::AskTables);
-        assert_eq!(step(&assigned(None, 0, 10), &found(None, 3), false), Step::AskTables);
-        assert_eq!(step(&assigned(Some(9), 5, 10), &found(None, 0), false), Step::AskTables);
-        assert_eq!(step(&assigned(None, 5, 10), &found(None, 3), false), Step::AskTables);
+    fn only_without_any_readable_checkpoint_the_tables_are_asked() {
+        assert_eq!(step(&found(Some(7), 2), false), Step::None);
+        assert_eq!(step(&found(None, 0), false), Step::AskTables);
+        assert_eq!(step(&found(None, 3), false), Step::AskTables);
     }
 
     #[test]
     fn what_lost_state_wrote_is_taken_back_until_the_partition_has_gone_on() {
         let mut found = found(Some(7), 0);
         found.newest_number = Some(CheckpointNumber::beginning_of(2));
-        assert_eq!(step(&assigned(Some(9), 5, 10), &found, false), Step::Mend);
+        assert_eq!(step(&found, false), Step::Mend);
         assert_eq!(
-            step(&assigned(Some(9), 8, 10), &found, true),
+            step(&found, true),
             Step::AskTables,
             "what was to be learned from is gone"
         );
         found.newest_number = Some(CheckpointNumber::beginning_of(2).next());
-        assert_eq!(step(&assigned(Some(9), 5, 10), &found, false), Step::None);
+        assert_eq!(step(&found, false), Step::None);
     }
 
     #[test]
@@ -215,6 +211,21 @@ mod tests {
             assert_eq!((next.counts_from, next.incarnation), (7, 1));
         }
         assert_eq!(goes_on(&assigned(Some(6), 5, 10), &found(None, 0), None).unwrap(), None);
+    }
+
+    #[test]
+    fn tables_of_a_partition_that_nobody_knows_are_those_of_another_log() {
+        let refused = goes_on(&assigned(None, 0, 10), &found(None, 0), books(7, 0)).unwrap_err();
+        assert!(refused.to_string().contains("up to offset 7"), "{refused}");
+        for (committed, damaged_count) in [(Some(0), 0), (None, 1)] {
+            let next = goes_on(&assigned(committed, 0, 10), &found(None, damaged_count), books(7, 0)).unwrap();
+            assert_eq!(next.unwrap().1.counts_from, 7);
+        }
+        assert_eq!(
+            goes_on(&assigned(None, 0, 10), &found(None, 0), None).unwrap(),
+            None,
+            "a new one"
+        );
     }
 
     #[test]

@@ -98,7 +98,6 @@ impl<S: RowSink> Coordinator<S> {
         let is_newest_known = found.damaged_count == 0;
         let beginning = restore::beginning(&partition, found)?;
         let (first_offset, reach, is_uncommitted) = match &beginning {
-            // Without a checkpoint nothing may be inserted: what was must not be made again with other parameters.
             Beginning::Fresh { first_offset, .. } => (*first_offset, Some(*first_offset), false),
             Beginning::Restored(checkpoint) => {
                 let is_uncommitted = partition.committed < Some(checkpoint.offset);
@@ -117,7 +116,9 @@ impl<S: RowSink> Coordinator<S> {
                 worker,
                 handed_offset: first_offset,
                 durable_offset: first_offset,
-                reach: reach.unwrap_or(first_offset),
+                // Nowhere, until a checkpoint of our own claims the partition: another one may own it too, and write a
+                // checkpoint at which its parameters change before we do.
+                reach: first_offset,
                 inherited_reach,
                 stride: self.settings.reach_records_min,
                 wanted_offset: 0,

@@ -329,9 +329,9 @@ impl EventsTask {
     pub(super) fn checkpoint(&mut self) -> Vec<u8> {
         if let Some((parameters, _)) = self.proposed.take_if(|(_, from)| self.state.next_offset >= *from) {
             self.state.rollups.change_parameters(parameters.rollup.clone());
-            self.state
-                .ledger
-                .change_levels(&parameters.rollup.levels, self.state.next_offset);
+            // What is only learned from is counted in no level.
+            let since = self.state.next_offset.max(self.state.quiet_until);
+            self.state.ledger.change_levels(&parameters.rollup.levels, since);
             self.parameters = parameters;
         }
         super::checkpoint::encode_events(self)
