@@ -100,7 +100,15 @@ impl Roles {
                 *known.buffered.entry(partition).or_default() += count;
             }
         }
-        known.is_complete = self.is_one_process && !known.ends.is_empty();
+        // A process that starts takes its partitions over one after the other.
+        let partition_count: usize = self
+            .config
+            .log
+            .topics()
+            .iter()
+            .map(|topic| usize::from(topic.partitions))
+            .sum();
+        known.is_complete = self.is_one_process && known.ends.len() >= partition_count;
         if self.config.log.kafka.is_some() {
             match self.kafka_bounds().await {
                 Ok(bounds) => {
