@@ -105,6 +105,10 @@ pub const REVOCATION_DRAIN_MAX: Duration = Duration::from_secs(8);
 /// Reading a log of our own to its end at shutdown may take this long: some million events.
 pub const READ_TO_END_MAX: Duration = Duration::from_secs(20);
 
+/// A question to the tables that is under way at shutdown may take so much longer: a hundred times what one takes that
+/// asks where a partition begins.
+pub const ANSWER_AT_SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+
 /// Draining at shutdown may take this long: a flush in flight, a last one, checkpoints and the commit.
 pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_secs(20);
 

@@ -7,6 +7,7 @@
 
 use eventlog::{AssignedPartition, TopicPartition};
 use futures::{FutureExt, future::BoxFuture};
+use tokio::time::sleep;
 
 use super::{
     Coordinator, ProcessError, RowSink,
@@ -191,10 +192,15 @@ impl<S: RowSink> Coordinator<S> {
         question: impl Fn() -> BoxFuture<'call, Result<T, RecoveryError>>,
     ) -> Result<Option<T>, ProcessError> {
         loop {
+            // Who reads the log to its end at shutdown has to know where a partition begins; who gets no answer ends.
+            let patience = async {
+                self.shutdown.requested().await;
+                sleep(limits::ANSWER_AT_SHUTDOWN_MAX).await;
+            };
             let answer = tokio::select! {
                 biased;
-                () = self.shutdown.requested() => return Ok(None),
                 answer = question() => answer,
+                () = patience => return Ok(None),
             };
             match answer {
                 Ok(answer) => {
