@@ -50,11 +50,17 @@ impl<S: RowSink> Coordinator<S> {
             }
         });
         let mut loaded = stream::iter(loads.collect::<Vec<_>>()).buffered(limits::CHECKPOINTS_IN_FLIGHT_MAX);
-        let mut adopted = Vec::new();
+        // All of them before anything that takes longer: from then on a shutdown finds every partition begun.
+        let mut beginnings = Vec::new();
         while let Some(next) = loaded.next().await {
             let (partition, found) = next?;
             // Stopping: nothing was begun that would have to be ended.
             let Some(found) = found else { return Ok(()) };
+            beginnings.push((partition, found));
+        }
+        drop(loaded);
+        let mut adopted = Vec::new();
+        for (partition, found) in beginnings {
             let Some(partition) = self.brought_up_to_date(partition, &found).await? else {
                 continue;
             };
