@@ -77,6 +77,7 @@ fn batch(place: Place, snapshots: Vec<Snapshot>) -> Batch {
 async fn the_highest_version_of_each_accumulator_is_held_in_whatever_order_they_come(subject: Subject) {
     let here = place("acme", NOW_SECONDS);
     let mut newest: BTreeMap<(u64, u64), Snapshot> = BTreeMap::new();
+    let mut lasts = Vec::new();
     // A walk that takes all orders: versions rise, fall and come twice.
     for step in 0..500_u64 {
         let mixed = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
@@ -88,9 +89,12 @@ async fn the_highest_version_of_each_accumulator_is_held_in_whatever_order_they_
             *held = one;
         }
         subject.cache.publish(batch(here.clone(), vec![one]));
-        // Never more than waits for a cache that is far away.
+        // Never more than a queue has room for: what is told later is held later.
         if step % 10 == 9 {
-            subject.settle().await;
+            let last = snapshot(step, 0, step);
+            subject.cache.publish(batch(place("last", NOW_SECONDS), vec![last]));
+            lasts.push(last);
+            hold(&subject, &place("last", NOW_SECONDS), lasts.clone()).await;
         }
     }
     hold(&subject, &here, newest.into_values().collect()).await;

@@ -44,13 +44,6 @@ impl Subject {
         until_lost(&mut notices).await;
         notices
     }
-
-    /// Lets a cache with a queue come along.
-    pub(crate) async fn settle(&self) {
-        if self.redis.is_some() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
 }
 
 /// Another process on the same Redis.
