@@ -17,6 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The folder is in the repository, empty: it always exists, and cargo sees what comes and goes in it.
     println!("cargo::rerun-if-changed=web/dist");
     println!("cargo::rerun-if-changed=build.rs");
+    // The files of another checkout, built into the same target folder, are not ours.
+    println!("cargo::rerun-if-env-changed=MERIDIAN_CHECKOUT");
     let mut names = Vec::new();
     if dist.join("index.html").is_file() {
         collect(&dist, &dist, &mut names)?;
