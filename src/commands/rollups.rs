@@ -87,7 +87,9 @@ pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Res
         false => holes(&store).await?,
     };
     if let Some(holes) = holes.as_ref().filter(|_| !arguments.dry_run) {
-        return Err(Failure::runtime(format!("{holes}. Bring them back first, or say `--accept-holes`")));
+        return Err(Failure::runtime(format!(
+            "{holes}. Bring them back first, or say `--accept-holes`"
+        )));
     }
     let sink = ClickHouseSink::new(settings.sink(&url));
     let checkpoints = config

@@ -308,7 +308,10 @@ impl Fate {
     /// The key for programs, and the words for people.
     fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::ToReplay => ("to_replay", "would be replayed: `meridian dlq ls` with the same filter shows them"),
+            Self::ToReplay => (
+                "to_replay",
+                "would be replayed: `meridian dlq ls` with the same filter shows them",
+            ),
             Self::Acknowledged => (
                 "acknowledged",
                 "published again, and acknowledged; what is refused again is a dead letter again",

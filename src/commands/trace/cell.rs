@@ -175,8 +175,12 @@ impl Makeup<'_> {
         let (count, rows) = (self.count(), self.rows);
         let verdict = match count.cmp(&rows) {
             Ordering::Equal => "adds up",
-            Ordering::Less => "less: the rest comes with the next flush of the level; if not, see `meridian audit --verify`",
-            Ordering::Greater => "more: measurements were removed, or the rollup changed; see `meridian audit --verify`",
+            Ordering::Less => {
+                "less: the rest comes with the next flush of the level; if not, see `meridian audit --verify`"
+            }
+            Ordering::Greater => {
+                "more: measurements were removed, or the rollup changed; see `meridian audit --verify`"
+            }
         };
         let sum: f64 = self.accumulators.iter().map(|accumulator| accumulator.sum).sum();
         let mut text = format!(
