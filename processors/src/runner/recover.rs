@@ -5,12 +5,15 @@
 //! reach: from then on it is that incarnation's partition, whoever owns it. Only then is taken back what lost state has
 //! written beyond; that is done again at every start until a later checkpoint shows that the partition has gone on.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use eventlog::{AssignedPartition, TopicPartition};
 use futures::{FutureExt, future::BoxFuture};
-use platform::retry::{Classify, Retry};
-use tokio::time::sleep;
+use platform::{
+    retry::{Classify, Retry},
+    units::format_duration,
+};
+use tokio::time::{sleep, timeout};
 
 use super::{
     Coordinator, ProcessError, RowSink,
@@ -51,7 +54,8 @@ impl<S: RowSink> Coordinator<S> {
         let sink = self.sink.clone();
         match sink.recovery() {
             Some(recovery) if beginnings.iter().any(|(_, found)| found.newest.is_some()) => {
-                self.ask("the books", || recovery.incarnations()).await
+                self.ask("the books", limits::BOOKS_ANSWER_MAX, || recovery.incarnations())
+                    .await
             }
             _ => Ok(Some(HashMap::new())),
         }
@@ -96,7 +100,10 @@ impl<S: RowSink> Coordinator<S> {
                     };
                     (partition.low, partition.high) = (bounds.start, bounds.end);
                     let place = partition.topic_partition.clone();
-                    let Some(books) = self.ask("the books", || recovery.books(&place)).await? else {
+                    let Some(books) = self
+                        .ask("the books", limits::BOOKS_ANSWER_MAX, || recovery.books(&place))
+                        .await?
+                    else {
                         return Ok(None);
                     };
                     let Some((books, goes_on)) = restore::goes_on(&partition, &found, books)? else {
@@ -121,7 +128,7 @@ impl<S: RowSink> Coordinator<S> {
     ) -> Result<Option<Found>, ProcessError> {
         let (place, low) = (partition.topic_partition.clone(), partition.low);
         let parameters = self.settings.parameters.clone();
-        let remains = self.ask("what is left of a partition", || {
+        let remains = self.ask("what is left of a partition", limits::RECOVERY_STEP_MAX, || {
             recovery.remains(&place, books.clone(), goes_on.counts_from, low, &parameters)
         });
         let Some(remains) = remains.await? else {
@@ -187,7 +194,8 @@ impl<S: RowSink> Coordinator<S> {
         };
         drop(task);
         let parameters = self.settings.parameters.clone();
-        let mended = self.ask("it to take back what lost state has written", || {
+        let what = "it to take back what lost state has written";
+        let mended = self.ask(what, limits::RECOVERY_STEP_MAX, || {
             recovery.mend(place, goes_on, &parameters)
         });
         let Some(mended) = mended.await? else {
@@ -210,10 +218,11 @@ impl<S: RowSink> Coordinator<S> {
         Ok(true)
     }
 
-    /// Asks the tables until they answer; `None` when shutdown is requested before.
+    /// Asks the tables until they answer within `answer_max`; `None` when shutdown is requested before.
     async fn ask<'call, T>(
         &mut self,
         what: &str,
+        answer_max: Duration,
         question: impl Fn() -> BoxFuture<'call, Result<T, RecoveryError>>,
     ) -> Result<Option<T>, ProcessError> {
         loop {
@@ -224,16 +233,21 @@ impl<S: RowSink> Coordinator<S> {
             };
             let answer = tokio::select! {
                 biased;
-                answer = question() => answer,
+                answer = timeout(answer_max, question()) => answer,
                 () = patience => return Ok(None),
             };
             match answer {
-                Ok(answer) => {
+                Ok(Ok(answer)) => {
                     self.health.ready();
                     return Ok(Some(answer));
                 }
-                Err(error) if error.retry() == Retry::Never => return Err(ProcessError::Recovery(Box::new(error))),
-                Err(error) => {
+                Err(_elapsed) => {
+                    let error = format!("no answer within {}", format_duration(answer_max));
+                    tracing::warn!(%error, "cannot ask ClickHouse for {what}, trying again");
+                    self.health.degraded(&error);
+                }
+                Ok(Err(error)) if error.retry() == Retry::Never => return Err(ProcessError::Recovery(Box::new(error))),
+                Ok(Err(error)) => {
                     tracing::warn!(%error, "cannot ask ClickHouse for {what}, trying again");
                     self.health.degraded(&error);
                 }
