@@ -154,8 +154,10 @@ test('the number of a hexagon is that of the API, and that of ClickHouse', async
   );
   expect(shown.trim()).toBe(number(expected));
   // The same on the map itself, in the middle of which it lies.
-  await page.mouse.move(640, 400);
-  await page.mouse.move(641, 401);
+  const map = (await page.locator('.map').boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 };
+  const middle = [map.x + map.width / 2, map.y + map.height / 2] as const;
+  await page.mouse.move(...middle);
+  await page.mouse.move(middle[0] + 1, middle[1] + 1);
   expect((await text(page, '.tooltip strong')).trim()).toBe(number(expected));
   await page.keyboard.press('t');
   const row = page.locator(`tr[data-cell="${CELL}"] td.right`).first();

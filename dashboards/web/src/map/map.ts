@@ -137,10 +137,6 @@ export class HexagonMap {
     this.#map.getCanvas().focus();
   }
 
-  resize(): void {
-    this.#map.resize();
-  }
-
   /** All hexagons of a view, in place of those before. */
   replace(values: ReadonlyMap<string, number>): void {
     this.#whenReady(() => {

@@ -162,11 +162,9 @@ function boxAround(places: readonly (readonly [number, number])[], margin: numbe
   return boxText([Math.max(-180, west), Math.max(-90, south), Math.min(180, east), Math.min(90, north)]);
 }
 
-/** What lies over the map's edges, so that nothing is fitted behind it. */
+/** What lies over the map's edges, so that nothing is fitted behind it: on narrow screens the legend is at the top. */
 function margins() {
-  const isNarrow = innerWidth < 720;
-  const bottom = view.value.isSeriesOpen ? 224 : 72;
-  return { top: isNarrow ? 128 : 80, bottom: Math.min(bottom, innerHeight / 3), left: 24, right: 24 };
+  return { top: innerWidth < 720 ? 72 : 24, bottom: 24, left: 24, right: 24 };
 }
 
 /** Selects something and brings it into view. */

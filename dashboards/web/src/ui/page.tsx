@@ -20,26 +20,25 @@ export function Page() {
     if (canvas.current) openMap(canvas.current);
     listenToKeys();
   }, []);
-  const { isTableOpen, selection, isSeriesOpen } = view.value;
-  const classes = ['page', isTableOpen && 'has-table', selection && 'has-drawer', isSeriesOpen && 'has-series'].filter(
-    Boolean,
-  );
+  const { isTableOpen, selection } = view.value;
   return (
-    <div class={classes.join(' ')}>
+    <div class={isTableOpen ? 'page has-table' : 'page'}>
       <TopBar />
-      <main class="stage" aria-label="Map">
-        <div class="map" ref={canvas} />
-        <Tooltip />
-        <Notice />
-        <Legend />
-      </main>
-      {isTableOpen && <CellTable />}
-      <SeriesPanel />
-      {selection && <Drawer />}
-      <Help />
-      <div class="toast" role="status">
-        {toast.value}
+      <div class="middle">
+        <main class="stage" aria-label="Map">
+          <div class="map" ref={canvas} />
+          <Tooltip />
+          <Notice />
+          <Legend />
+        </main>
+        {isTableOpen && <CellTable />}
+        {selection && <Drawer />}
+        <Help />
+        <div class="toast" role="status">
+          {toast.value}
+        </div>
       </div>
+      <SeriesPanel />
       <div class="unseen" aria-live="polite" id="summary">
         {announcement.value}
       </div>
