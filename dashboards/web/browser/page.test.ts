@@ -373,10 +373,7 @@ test('what is exported is what is in view', async () => {
   const { page } = await visit(browser, `${site}/?${VIEW}`);
   await hasHexagons(page);
   const count = Number((await text(page, '.legend-foot')).split(' ')[0]);
-  const [download] = await Promise.all([
-    page.waitForEvent('download'),
-    page.getByLabel('Export what is in view').selectOption('csv'),
-  ]);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByLabel('Export').selectOption('csv')]);
   expect(download.suggestedFilename()).toBe('v-avg.csv');
   const stream = await download.createReadStream();
   const pieces: Buffer[] = [];

@@ -5,6 +5,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { listenToKeys } from '../state/keys';
 import { openMap } from '../state/stage';
 import { announcement, toast, view } from '../state/store';
+import { Attention } from './attention';
 import { Drawer } from './drawer';
 import { Help } from './help';
 import { Legend } from './legend';
@@ -20,9 +21,9 @@ export function Page() {
     if (canvas.current) openMap(canvas.current);
     listenToKeys();
   }, []);
-  const { isTableOpen, selection } = view.value;
+  const { isTableOpen, isAttentionOpen, selection } = view.value;
   return (
-    <div class={isTableOpen ? 'page has-table' : 'page'}>
+    <div class={isTableOpen || isAttentionOpen ? 'page has-left' : 'page'}>
       <TopBar />
       <div class="middle">
         <main class="stage" aria-label="Map">
@@ -32,6 +33,7 @@ export function Page() {
           <Legend />
         </main>
         {isTableOpen && <CellTable />}
+        {isAttentionOpen && <Attention />}
         {selection && <Drawer />}
         <Help />
         <div class="toast" role="status">
