@@ -1,5 +1,6 @@
 /** A real Chromium, and a page in it that must not complain or ask anybody else for anything. */
 
+import axe from 'axe-core';
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
 
 /** How the browser puts a page together: as with a graphics card, or all by the processor, as on many virtual machines. */
@@ -70,6 +71,24 @@ export async function colours(page: Page, places: readonly (readonly [number, nu
     },
     [image, places] as const,
   );
+}
+
+/** What keeps people out, seriously, and how far the page sticks out at the side. */
+export async function barriers(page: Page): Promise<unknown[]> {
+  await page.evaluate(axe.source);
+  const { found, overflow } = await page.evaluate(async () => {
+    const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
+    return {
+      found: violations.map(({ id, impact, nodes }) => ({
+        id,
+        impact,
+        where: nodes.map((node) => node.html.slice(0, 160)),
+      })),
+      overflow: document.documentElement.scrollWidth - innerWidth,
+    };
+  });
+  const serious = found.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  return overflow > 0 ? [...serious, { overflow }] : serious;
 }
 
 /** Waits until a condition holds, and says what was last seen when it never does. */

@@ -3,7 +3,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { open, until, visit } from './browser';
+import { barriers, open, until, visit } from './browser';
 import { Program } from './program';
 
 const HERE = [48.137, 11.575] as const;
@@ -37,6 +37,7 @@ test('an empty store shows the one command that publishes something, and then wh
     () => text(page, '.first-run pre'),
     (seen) => seen.includes(`-p ${new URL(program.endpoints.mqtt).port} `),
   );
+  expect(await barriers(page)).toEqual([]);
   const [, topic, payload] = /-t (\S+)[^']*'([^']+)'/.exec(await text(page, '.first-run pre')) ?? [];
   await program.publish([{ topic: topic as string, payload: payload as string }]);
   await page.locator('.first-run').waitFor({ state: 'detached' });
@@ -93,6 +94,7 @@ test('percentiles of a live view are asked for, without a vain try to stream the
   expect(words).toContain('Complete up to');
   expect(words).toContain('Not final: more comes in until');
   expect(await text(page, '.pill')).toBe('not final');
+  expect(await barriers(page)).toEqual([]);
   await page.keyboard.press('Escape');
   await page.locator('.freshness-card').waitFor({ state: 'detached' });
   expect(asked.filter((address) => address.includes('/live'))).toEqual([]);

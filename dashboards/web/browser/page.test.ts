@@ -1,13 +1,12 @@
 /** What a person sees in a browser is what devices published. */
 
-import axe from 'axe-core';
 import { cellToLatLng, latLngToCell } from 'h3-js';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { number } from '../src/format';
 import type { CellsAnswer } from '../src/data/answers';
-import { open, until, visit } from './browser';
+import { barriers, open, until, visit } from './browser';
 import { Program } from './program';
 
 /** Where the devices of the tests are. */
@@ -277,6 +276,13 @@ test.each([
     `${VIEW}&cell=${CELL}`,
     'm',
   ],
+  ['what needs a look', { colorScheme: 'light' as const }, `${VIEW}&device=acme/bus-01`, 'a'],
+  [
+    'twice the size, and no motion',
+    { viewport: { width: 640, height: 360 }, deviceScaleFactor: 2, reducedMotion: 'reduce' as const },
+    `${VIEW}&attention=1`,
+    'm',
+  ],
   ['an empty view', { colorScheme: 'light' as const }, 'metric=v&at=0,0,9', 'm'],
 ])('nothing keeps people out: %s', async (_, options, query, key) => {
   const { page, faults } = await visit(browser, `${site}/?${query}`, options);
@@ -288,19 +294,7 @@ test.each([
   await page.locator('.chart-box canvas').waitFor();
   await page.keyboard.press(key);
   if ('viewport' in options) await page.locator('.menu-button').click();
-  await page.evaluate(axe.source);
-  const found = await page.evaluate(async () => {
-    const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
-    return violations.map(({ id, impact, nodes }) => ({
-      id,
-      impact,
-      where: nodes.map((node) => node.html.slice(0, 160)),
-    }));
-  });
-  expect(found.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
-  // Nothing sticks out at the side.
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-  expect(overflow).toBeLessThanOrEqual(0);
+  expect(await barriers(page)).toEqual([]);
   expect(faults).toEqual([]);
   await page.context().close();
 });

@@ -133,7 +133,10 @@ export class HexagonMap {
     for (const [longitude, latitude] of places) {
       bounds.extend([longitude + 360 * Math.round((first[0] - longitude) / 360), latitude]);
     }
-    this.#map.fitBounds(bounds, { padding: { ...padding }, maxZoom: zoomMax, duration: 0 });
+    // Where so much lies over the map that nothing is left of it, all of it is used.
+    const { clientWidth, clientHeight } = this.#map.getContainer();
+    const hasRoom = padding.left + padding.right < clientWidth && padding.top + padding.bottom < clientHeight;
+    this.#map.fitBounds(bounds, { padding: hasRoom ? { ...padding } : 8, maxZoom: zoomMax, duration: 0 });
   }
 
   focus(): void {

@@ -167,9 +167,13 @@ async function findData(): Promise<void> {
   map?.fit(fine.body.cells.length > 0 ? fine.body.cells : cells, 12, margins());
 }
 
-/** What lies over the map's edges, so that nothing is fitted behind it: on narrow screens the legend is at the top. */
+/** What lies over the map's edges, so that nothing is fitted behind it: panels, and on narrow screens the legend. */
 function margins() {
-  return { top: innerWidth < 720 ? 72 : 24, bottom: 24, left: 24, right: 24 };
+  const { isTableOpen, isAttentionOpen } = view.value;
+  const isNarrow = innerWidth <= 720;
+  const hasLeft = !isNarrow && (isTableOpen || isAttentionOpen);
+  const [x, y] = view.value.selection ? besideDrawer() : [0, 0];
+  return { top: isNarrow ? 72 : 24, bottom: 24 - 2 * y, left: hasLeft ? 432 : 24, right: 24 - 2 * x };
 }
 
 /** Selects something and brings it into view. */
@@ -190,8 +194,7 @@ export function goTo(selection: Selection, place: readonly [number, number] | un
 /** Shows a device with all of its path. */
 export function showWhole(track: TrackAnswer | undefined, place: readonly [number, number]): void {
   const { top, bottom, left, right } = margins();
-  const [x, y] = besideDrawer();
-  const padding = { top: top + 24, bottom: bottom + 24 - 2 * y, left: left + 24, right: right + 24 - 2 * x };
+  const padding = { top: top + 24, bottom: bottom + 24, left: left + 24, right: right + 24 };
   const path = track?.points.map(({ lon, lat }) => [lon, lat] as const) ?? [];
   map?.fitPlaces([[place[1], place[0]], ...path], 14, padding);
 }

@@ -152,11 +152,13 @@ function Track({ track }: { track: TrackAnswer | undefined }) {
   const [from, to] = [first, last].map(({ ts }) => time(Date.parse(ts), now.value, false));
   return (
     <dd>
-      {distance(lengthMetres(track.points))}{' '}
+      {first !== last && distance(lengthMetres(track.points))}{' '}
       <span class="muted">
-        in {count(track.points.length, 'position')},{' '}
+        {first !== last && 'in '}
+        {count(track.points.length, 'position')},{' '}
         <span class="whole">
-          {from} – {to}
+          {from}
+          {first !== last && ` – ${to}`}
         </span>
         {track.next !== null && ': there are more after it'}
       </span>

@@ -3,6 +3,7 @@
 import { age, sentence, time } from '../format';
 import { POLL_MS, SETTLED_POLL_MS } from '../limits';
 import { ageMs, finality, isStale, retryNow, shown, status } from '../state/hexagons';
+import { isEmptyStore } from '../state/stage';
 import { isFreshnessOpen, isPaused, now, view } from '../state/store';
 import { isMoving } from '../state/time';
 import { Icon } from './icons';
@@ -19,6 +20,7 @@ function word(): Word {
     const seconds = retryAtMs === undefined ? 0 : Math.ceil((retryAtMs - now.value) / 1_000);
     return { tone: 'bad', text: seconds > 0 ? `No answer · again in ${seconds} s` : 'No answer' };
   }
+  if (isEmptyStore.value) return { tone: 'calm', text: 'No data yet' };
   if (mode === 'loading' && !shown.value) return { tone: 'calm', text: 'Loading' };
   if (!isMoving(view.value.time, now.value)) return { tone: 'calm', text: 'Past' };
   if (ageMs.value === undefined) return { tone: 'calm', text: 'No data yet' };
@@ -40,7 +42,7 @@ function way(): string {
     case 'paused':
       return 'Paused: nothing changes until you go on.';
     case 'loading':
-      return 'Being asked for.';
+      return isEmptyStore.value ? 'Nothing has been published yet.' : 'Being asked for.';
     case 'failing':
       return `${sentence(reason ?? 'the server cannot be reached')} What is shown is from before.`;
   }

@@ -11,6 +11,8 @@ export function Legend() {
   const { metric, aggregate } = view.value;
   const unit = unitOfAggregate(aggregate, metric, onlyTenant.value);
   const cells = visible.value;
+  // There is nothing to explain yet.
+  if (metric === '') return null;
   return (
     <section class="legend" aria-label="Legend">
       <div class="legend-head">

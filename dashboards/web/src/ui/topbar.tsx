@@ -93,9 +93,9 @@ function MetricPicks() {
     <div class="joined">
       <Pick
         label="Metric"
-        class="strong"
+        class="strong is-name"
         value={metric}
-        choices={known.map((name) => [name, name] as const)}
+        choices={known.length > 0 ? known.map((name) => [name, name] as const) : [['', 'No metric yet']]}
         onPick={(value) => change({ metric: value })}
       />
       <Pick
@@ -114,6 +114,7 @@ function TenantPick() {
   return (
     <Pick
       label="Tenant"
+      class="is-name"
       value={tenant}
       choices={[['', 'All tenants'], ...known.map((name) => [name, name] as const)]}
       onPick={(value) => change({ tenant: value, selection: undefined })}
