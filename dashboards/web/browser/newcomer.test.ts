@@ -92,7 +92,7 @@ test('percentiles of a live view are asked for, without a vain try to stream the
   const words = await text(page, '.freshness-card');
   expect(words).toContain('Asked for every 2 s, as percentiles and numbers of devices are not streamed.');
   expect(words).toContain('Complete up to');
-  expect(words).toContain('Not final: more comes in until');
+  expect(words).toContain('Not final: more may come in until');
   expect(await text(page, '.pill')).toBe('not final');
   expect(await barriers(page)).toEqual([]);
   await page.keyboard.press('Escape');

@@ -80,7 +80,7 @@ export const finality = computed(() => {
   }
   const until = time(endMs, now.value, false);
   if (endMs > now.value) {
-    return { isFinal: false, word: 'not final', words: `Not final: more comes in until ${until}.` };
+    return { isFinal: false, word: 'not final', words: `Not final: more may come in until ${until}.` };
   }
   const words = `Not final: it ended at ${until}, but not everything up to then is stored.`;
   return { isFinal: false, word: 'not final', words };

@@ -86,7 +86,7 @@ function Explanation() {
           </p>
           <p class="muted small">
             The newest event that is stored, less the seconds for which changes of these buckets are collected before
-            they are stored. Most of what is newer is shown as well.
+            they are stored.{isStale.value ? '' : ' Most of what is newer is shown as well.'}
           </p>
         </>
       )}
