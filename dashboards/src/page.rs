@@ -19,6 +19,16 @@ pub(crate) enum Map {
 }
 
 impl Map {
+    /// Where questions are answered, if they are.
+    fn queries(self) -> &'static str {
+        match self {
+            Self::Here | Self::NotBuilt => {
+                " Queries are answered under <code>/api/v1</code>, as <a href=\"/api/openapi.json\">described in OpenAPI</a>."
+            }
+            Self::NoQueries => "",
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::Here => "<a href=\"/\">Map</a>",
@@ -63,7 +73,8 @@ impl StartPage {
              <meta name=\"viewport\" content=\"width=device-width\">\
              <meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\"><style>{STYLE}</style></head><body>\n\
              <h1>Meridian</h1>\n<p>This process is <strong>{verdict}</strong>. Probes: <a href=\"/healthz\">/healthz</a>, \
-             <a href=\"/readyz\">/readyz</a>. Queries: <a href=\"/api/openapi.json\">/api/v1</a>.</p>\n<p>{}</p>\n",
+             <a href=\"/readyz\">/readyz</a>.{}</p>\n<p>{}</p>\n",
+            self.map.queries(),
             self.map.words()
         );
         page.push_str("<h2>Where</h2>\n<table>\n");

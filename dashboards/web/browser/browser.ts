@@ -1,8 +1,12 @@
 /** A real Chromium, and a page in it that must not complain or ask anybody else for anything. */
 
+import axe from 'axe-core';
 import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
 
-export async function open(): Promise<Browser> {
+/** How the browser puts a page together: as with a graphics card, or all by the processor, as on many virtual machines. */
+export type Drawing = 'graphics' | 'processor';
+
+export async function open(drawing: Drawing = 'graphics'): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
     args: [
@@ -13,8 +17,8 @@ export async function open(): Promise<Browser> {
       '--disable-component-update',
       '--disable-sync',
       '--lang=en-US',
-      // Without a graphics card the processor draws.
-      '--use-gl=angle',
+      // Machines that test have no graphics card: the processor plays one, at least for the map.
+      drawing === 'graphics' ? '--use-gl=angle' : '--disable-gpu',
       '--use-angle=swiftshader',
       '--enable-unsafe-swiftshader',
     ],
@@ -50,6 +54,41 @@ export async function visit(browser: Browser, address: string, options: BrowserC
   });
   await page.goto(address);
   return { page, faults, asked };
+}
+
+/** The colours of places on the screen as `r,g,b`, just as a person sees them. */
+export async function colours(page: Page, places: readonly (readonly [number, number])[]): Promise<string[]> {
+  const image = (await page.screenshot()).toString('base64');
+  return page.evaluate(
+    async ([encoded, wanted]) => {
+      const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+      const picture = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+      const canvas = new OffscreenCanvas(picture.width, picture.height);
+      const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
+      context.drawImage(picture, 0, 0);
+      const { data, width } = context.getImageData(0, 0, picture.width, picture.height);
+      return wanted.map(([x, y]) => data.slice((y * width + x) * 4, (y * width + x) * 4 + 3).join(','));
+    },
+    [image, places] as const,
+  );
+}
+
+/** What keeps people out, seriously, and how far the page sticks out at the side. */
+export async function barriers(page: Page): Promise<unknown[]> {
+  await page.evaluate(axe.source);
+  const { found, overflow } = await page.evaluate(async () => {
+    const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
+    return {
+      found: violations.map(({ id, impact, nodes }) => ({
+        id,
+        impact,
+        where: nodes.map((node) => node.html.slice(0, 160)),
+      })),
+      overflow: document.documentElement.scrollWidth - innerWidth,
+    };
+  });
+  const serious = found.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  return overflow > 0 ? [...serious, { overflow }] : serious;
 }
 
 /** Waits until a condition holds, and says what was last seen when it never does. */

@@ -78,6 +78,16 @@ export function tick(value: number): string {
   return Math.abs(value) >= 1e4 ? `${short.format(value / 1e3)} k` : short.format(value);
 }
 
+/** A reason as a sentence. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`.replace(/\.\.$/, '.');
+}
+
+/** A distance in metres, as short as it can be. */
+export function distance(metres: number): string {
+  return metres < 1_000 ? `${whole.format(metres)} m` : `${short.format(Number((metres / 1_000).toPrecision(3)))} km`;
+}
+
 export function count(value: number, one: string, many = `${one}s`): string {
   return `${whole.format(value)} ${value === 1 ? one : many}`;
 }

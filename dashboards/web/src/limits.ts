@@ -70,3 +70,21 @@ export const TRACK_MS = 3_600_000;
 
 /** The world at this resolution is how the page finds a first view: a few thousand hexagons at most. */
 export const FIRST_VIEW_RESOLUTION = 3;
+
+/** Metrics or tenants that are offered where the address names one that there is not. */
+export const METRICS_OFFERED_MAX = 8;
+
+/** Devices in view that are looked at for silent ones: one page of the server's answer. */
+export const DEVICES_CHECKED_MAX = 1_000;
+
+/** How often they are looked at: whoever is silent for minutes is found in time. */
+export const DEVICES_CHECK_MS = 15_000;
+
+/** A path longer than this is asked for less often: each answer has all of it. */
+export const TRACK_POINTS_LIGHT = 1_000;
+
+/** Pages of a path that are fetched: beyond 50,000 positions a line on a screen gains nothing. */
+export const TRACK_PAGES_MAX = 5;
+
+/** Times that are written along a path. */
+export const TRACK_MARKS_MAX = 6;

@@ -19,3 +19,10 @@ test('an outline across the antimeridian goes on beyond it', () => {
   const longitudes = outline(latLngToCell(0, 180, 3)).map(([longitude]) => longitude);
   expect(Math.max(...longitudes) - Math.min(...longitudes)).toBeLessThan(5);
 });
+
+test('an outline around a pole is closed over it', () => {
+  const corners = outline(latLngToCell(90, 0, 2));
+  const longitudes = corners.map(([longitude]) => longitude);
+  expect(Math.max(...longitudes) - Math.min(...longitudes)).toBeCloseTo(360);
+  expect(corners.filter(([, latitude]) => latitude === 90)).toHaveLength(2);
+});

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 
-import { hexagonPx, isWithin, resolutionFor, snappedBox, wrapLongitude } from '../src/map/resolution';
+import { boxAround, hexagonPx, isWithin, resolutionFor, snappedBox, wrapLongitude } from '../src/map/resolution';
 
 test('a hexagon is 15 to 42 pixels wide wherever the store has a resolution for it', () => {
   for (const latitude of [0, 30, 52, -70]) {
@@ -48,4 +48,42 @@ test('an edge on the antimeridian stays an edge', () => {
   const [west, , east] = snappedBox(90.5, 0, 179.9, 10, 1);
   expect(west).toBeLessThan(east);
   expect([wrapLongitude(180), wrapLongitude(-181), wrapLongitude(540)]).toEqual([-180, 179, -180]);
+});
+
+test('a box around places goes the narrower way around the world', () => {
+  expect(
+    boxAround(
+      [
+        [1, 179],
+        [2, -179],
+      ],
+      1,
+    ),
+  ).toEqual([178, 0, -178, 3]);
+  expect(
+    boxAround(
+      [
+        [-89.5, 10],
+        [0, 20],
+      ],
+      1,
+    ),
+  ).toEqual([9, -90, 21, 1]);
+  expect(boxAround([[0, 178.5]], 1.5)).toEqual([177, -1.5, 180, 1.5]);
+  expect(
+    boxAround(
+      [
+        [0, -179],
+        [0, 0],
+        [0, 179.5],
+      ],
+      1,
+    ),
+  ).toEqual([178.5, -1, 1, 1]);
+  expect(
+    boxAround(
+      [0, 90, 180, 270].map((longitude) => [0, longitude - 180] as const),
+      50,
+    ),
+  ).toEqual([-180, -50, 180, 50]);
 });

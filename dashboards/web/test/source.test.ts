@@ -167,10 +167,10 @@ test('without a stream it asks, says why, and shows the same', async () => {
 });
 
 test('what a refusal says about the stream is said', async () => {
-  live = (_, response) => refuse(response, 422, '`agg` cannot be served live');
-  source.watch({ ...LIVE, aggregate: 'p90' });
+  live = (_, response) => refuse(response, 422, '`period` cannot be served live');
+  source.watch({ ...LIVE, period: 7_200 });
   await until(() => last()?.mode === 'polling');
-  expect(last()?.reason).toBe('`agg` cannot be served live');
+  expect(last()?.reason).toBe('`period` cannot be served live');
   // Another view may stream all the same, and is tried at once.
   live = (_, response) => {
     stream(response);
@@ -178,6 +178,18 @@ test('what a refusal says about the stream is said', async () => {
   };
   source.watch(LIVE);
   await until(() => last()?.mode === 'streaming');
+});
+
+test('what is never streamed is asked for at once, and the reason is said', async () => {
+  let streams = 0;
+  live = (_, response) => {
+    streams += 1;
+    refuse(response, 422, 'no');
+  };
+  source.watch({ ...LIVE, aggregate: 'p90' });
+  await until(() => last()?.mode === 'polling');
+  expect(last()?.reason).toBe('percentiles and numbers of devices are not streamed');
+  expect(streams).toBe(0);
 });
 
 test('a page in place of the stream, as some proxies send it, is no stream', async () => {

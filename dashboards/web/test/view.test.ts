@@ -14,6 +14,7 @@ const full: View = {
   selection: { kind: 'device', tenant: 'acme', device: 'bus:7.a_b-c' },
   palette: 'cividis',
   isTableOpen: true,
+  isAttentionOpen: false,
   isSeriesOpen: false,
 };
 

@@ -3,6 +3,9 @@
 export const AGGREGATES = ['avg', 'count', 'sum', 'min', 'max', 'p50', 'p90', 'p99', 'devices'] as const;
 export type Aggregate = (typeof AGGREGATES)[number];
 
+/** Those that the server streams; the others need far more data for each change, so they are asked for. */
+export const STREAMED: readonly Aggregate[] = ['avg', 'count', 'sum', 'min', 'max'];
+
 /** `/cells`, and each event of `/live`. */
 export interface CellsAnswer {
   metric: string;

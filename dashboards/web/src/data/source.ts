@@ -10,7 +10,7 @@ import {
   STREAM_SILENCE_MS,
 } from '../limits';
 import { isMoving, rangeOf, type Time } from '../state/time';
-import type { Aggregate, BoundingBox, CellsAnswer } from './answers';
+import { STREAMED, type Aggregate, type BoundingBox, type CellsAnswer } from './answers';
 import { boxText } from '../map/resolution';
 import { ask, problemOf, Problem, url, type Fetch, type Parameters, type Tagged } from './api';
 import { backoffMs } from './backoff';
@@ -134,6 +134,9 @@ export class Source {
   async #run(watched: Watched, signal: AbortSignal): Promise<void> {
     this.#tell('loading');
     if (watched.time.kind !== 'live') return this.#poll(watched, signal, undefined, undefined);
+    if (!STREAMED.includes(watched.aggregate)) {
+      return this.#poll(watched, signal, undefined, 'percentiles and numbers of devices are not streamed');
+    }
     for (;;) {
       const barred = this.#unsupported;
       if (!barred || barred.untilMs <= this.#world.now()) await this.#stream(watched, signal);

@@ -159,7 +159,8 @@ function parallel(latitude: number, step: number, west: number, east: number): F
 }
 
 function degrees(value: number, step: number, side: string): string {
-  return `${Math.abs(value).toFixed(step < 1 ? 1 : 0)}° ${side}`;
+  const size = Math.abs(value).toFixed(step < 1 ? 1 : 0);
+  return Number(size) % 180 === 0 ? `${size}°` : `${size}° ${side}`;
 }
 
 function line(from: number[], to: number[], step: number, label: string): Feature {

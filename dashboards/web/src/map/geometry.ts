@@ -4,6 +4,7 @@ import { cellToBoundary, cellToLatLng } from 'h3-js';
 import type { Feature, Polygon } from 'geojson';
 
 import { HEXAGONS_KEPT } from '../limits';
+import { flatRing } from './flat';
 
 export type Hexagon = Feature<Polygon, { h3: string }>;
 export type Centre = readonly [latitude: number, longitude: number];
@@ -21,14 +22,10 @@ function keep<T>(kept: Map<string, T>, cell: string, value: T): T {
   return value;
 }
 
-/** A closed outline. One across the antimeridian goes on beyond 180 degrees, as the map wants it. */
+/** A closed outline. One across the antimeridian goes on beyond 180 degrees, as the map wants it; one around a pole is
+ * closed over it. */
 export function outline(cell: string): [number, number][] {
-  const corners = cellToBoundary(cell, true) as [number, number][];
-  const first = corners[0]?.[0] ?? 0;
-  return corners.map(([longitude, latitude]) => {
-    const turns = Math.round((first - longitude) / 360);
-    return [longitude + 360 * turns, latitude];
-  });
+  return flatRing(cellToBoundary(cell, true)) as [number, number][];
 }
 
 export function hexagon(cell: string): Hexagon {

@@ -6,13 +6,14 @@ import type { ExpressionSpecification, GeoJSONSource, MapMouseEvent } from 'mapl
 import type { FeatureCollection } from 'geojson';
 import 'maplibre-gl/dist/maplibre-gl.css';
 
-import type { BoundingBox } from '../data/answers';
+import type { BoundingBox, TrackAnswer } from '../data/answers';
 import { FLASHES_MAX, FLASH_MS, HEXAGONS_KEPT } from '../limits';
 import type { Camera } from '../state/view';
 import { addLabels, baseStyle, fineGrid, loadCountries, loadLand, mapColours } from './basemap';
 import { hexagon, outline } from './geometry';
 import type { Domain } from './palette';
 import { snappedBox, wrapLongitude } from './resolution';
+import { addTrail, addTrailMarks, recolourTrail, showTrail, type DeviceMark } from './trail';
 
 setWorkerUrl(maplibreWorker);
 
@@ -29,19 +30,20 @@ export interface MapListener {
   hovered(cell: string | undefined, x: number, y: number): void;
 }
 
+/** What is to stay free at each edge, in pixels. */
+export interface Padding {
+  readonly top: number;
+  readonly bottom: number;
+  readonly left: number;
+  readonly right: number;
+}
+
 /** How hexagons are coloured. */
 export interface Paint {
   colours: readonly string[];
   domain: Domain;
   /** What is shown may be out of date. */
   isStale: boolean;
-}
-
-export interface DeviceMark {
-  tenant: string;
-  device: string;
-  lat: number;
-  lon: number;
 }
 
 export class HexagonMap {
@@ -111,34 +113,34 @@ export class HexagonMap {
     return [wrapLongitude(bounds.getWest()), bounds.getSouth(), wrapLongitude(bounds.getEast()), bounds.getNorth()];
   }
 
-  /** Where a place is on the screen, in pixels. */
-  project(latitude: number, longitude: number): { x: number; y: number } {
-    return this.#map.project([longitude, latitude]);
-  }
-
-  moveTo(camera: Camera): void {
-    this.#map.easeTo({ center: [camera.lon, camera.lat], zoom: camera.zoom, duration: this.#duration() });
+  /** Moves until a place is in the middle, or as many pixels beside it. */
+  moveTo(camera: Camera, offset: readonly [number, number] = [0, 0]): void {
+    const center: [number, number] = [camera.lon, camera.lat];
+    this.#map.easeTo({ center, zoom: camera.zoom, offset: [...offset], duration: this.#duration() });
   }
 
   /** Shows all of these cells. */
-  fit(
-    cells: readonly string[],
-    zoomMax: number,
-    padding: { top: number; bottom: number; left: number; right: number },
-  ) {
+  fit(cells: readonly string[], zoomMax: number, padding: Padding): void {
+    this.fitPlaces(cells.flatMap(outline), zoomMax, padding);
+  }
+
+  /** Shows all of these places, given as longitude and latitude. */
+  fitPlaces(places: readonly (readonly [number, number])[], zoomMax: number, padding: Padding): void {
+    const [first] = places;
+    if (!first) return;
     const bounds = new LngLatBounds();
-    for (const cell of cells) for (const corner of outline(cell)) bounds.extend(corner);
-    if (!bounds.isEmpty()) {
-      this.#map.fitBounds(bounds, { padding, maxZoom: zoomMax, duration: 0 });
+    // All on one side of the antimeridian, or the map would go once around the world.
+    for (const [longitude, latitude] of places) {
+      bounds.extend([longitude + 360 * Math.round((first[0] - longitude) / 360), latitude]);
     }
+    // Where so much lies over the map that nothing is left of it, all of it is used.
+    const { clientWidth, clientHeight } = this.#map.getContainer();
+    const hasRoom = padding.left + padding.right < clientWidth && padding.top + padding.bottom < clientHeight;
+    this.#map.fitBounds(bounds, { padding: hasRoom ? { ...padding } : 8, maxZoom: zoomMax, duration: 0 });
   }
 
   focus(): void {
     this.#map.getCanvas().focus();
-  }
-
-  resize(): void {
-    this.#map.resize();
   }
 
   /** All hexagons of a view, in place of those before. */
@@ -183,25 +185,8 @@ export class HexagonMap {
   }
 
   /** A device, and the path that it came by. */
-  showDevice(device: DeviceMark | undefined, track: readonly (readonly [number, number])[]): void {
-    this.#whenReady(() => {
-      const features: FeatureCollection['features'] = [];
-      // Where a path crosses the antimeridian it goes on beyond it.
-      let before: number | undefined;
-      const path = track.map(([longitude, latitude]) => {
-        const turns: number = before === undefined ? 0 : Math.round((before - longitude) / 360);
-        before = longitude + 360 * turns;
-        return [before, latitude];
-      });
-      if (path.length > 1) {
-        features.push({ type: 'Feature', properties: {}, geometry: { type: 'LineString', coordinates: path } });
-      }
-      if (device) {
-        const coordinates = [device.lon, device.lat];
-        features.push({ type: 'Feature', properties: {}, geometry: { type: 'Point', coordinates } });
-      }
-      this.#source('device').setData({ type: 'FeatureCollection', features });
-    });
+  showDevice(device: DeviceMark | undefined, track: TrackAnswer['points']): void {
+    this.#whenReady(() => showTrail(this.#map, device, track));
   }
 
   /** Devices as points, to be picked. */
@@ -234,9 +219,7 @@ export class HexagonMap {
       map.setPaintProperty('cells-edge', 'line-color', edgeColour(colours.accent, colours.surface));
       map.setPaintProperty('selected', 'line-color', colours.accent);
       map.setPaintProperty('selected-halo', 'line-color', colours.surface);
-      map.setPaintProperty('track', 'line-color', colours.accent);
-      map.setPaintProperty('device', 'circle-color', colours.accent);
-      map.setPaintProperty('device', 'circle-stroke-color', colours.surface);
+      recolourTrail(map, colours);
       map.setPaintProperty('devices', 'circle-color', colours.ink);
       map.setPaintProperty('devices', 'circle-stroke-color', colours.surface);
     });
@@ -245,14 +228,13 @@ export class HexagonMap {
   #ready(): void {
     const map = this.#map;
     const colours = mapColours();
-    const none: ExpressionSpecification = ['==', ['feature-state', 'value'], null];
     map.addSource('cells', { type: 'geojson', data: EMPTY, promoteId: 'h3', tolerance: 0, buffer: 32 });
-    for (const name of ['selected', 'device', 'devices']) map.addSource(name, { type: 'geojson', data: EMPTY });
+    for (const name of ['selected', 'devices']) map.addSource(name, { type: 'geojson', data: EMPTY });
     map.addLayer({
       id: 'cells',
       type: 'fill',
       source: 'cells',
-      paint: { 'fill-opacity': ['case', none, 0, 0.8], 'fill-antialias': false },
+      paint: { 'fill-opacity': shownAt(0.8), 'fill-antialias': false },
     });
     map.addLayer({
       id: 'cells-edge',
@@ -261,17 +243,10 @@ export class HexagonMap {
       paint: {
         'line-color': edgeColour(colours.accent, colours.surface),
         'line-width': ['case', ['boolean', ['feature-state', 'lit'], false], 2, 1],
-        'line-opacity': ['case', none, 0, ['boolean', ['feature-state', 'lit'], false], 1, 0.35],
+        'line-opacity': shownAt(['case', ['boolean', ['feature-state', 'lit'], false], 1, 0.35]),
       },
     });
-    map.addLayer({
-      id: 'track',
-      type: 'line',
-      source: 'device',
-      filter: ['==', ['geometry-type'], 'LineString'],
-      layout: { 'line-cap': 'round', 'line-join': 'round' },
-      paint: { 'line-color': colours.accent, 'line-width': 3, 'line-opacity': 0.9 },
-    });
+    addTrail(map, colours);
     const outlineOf = (id: string, color: string, width: number) =>
       map.addLayer({
         id,
@@ -282,22 +257,19 @@ export class HexagonMap {
       });
     outlineOf('selected-halo', colours.surface, 6);
     outlineOf('selected', colours.accent, 3);
-    const points = (id: string, color: string, radius: number) =>
-      map.addLayer({
-        id,
-        type: 'circle',
-        source: id,
-        filter: ['==', ['geometry-type'], 'Point'],
-        paint: {
-          'circle-radius': radius,
-          'circle-color': color,
-          'circle-stroke-color': colours.surface,
-          'circle-stroke-width': id === 'device' ? 3 : 1,
-        },
-      });
-    points('devices', colours.ink, 3.5);
-    points('device', colours.accent, 8);
+    map.addLayer({
+      id: 'devices',
+      type: 'circle',
+      source: 'devices',
+      paint: {
+        'circle-radius': 3.5,
+        'circle-color': colours.ink,
+        'circle-stroke-color': colours.surface,
+        'circle-stroke-width': 1,
+      },
+    });
     addLabels((layer, below) => map.addLayer(layer, below), colours);
+    addTrailMarks(map, colours);
     this.#isReady = true;
     void this.#loadGround();
     this.#applyPaint();
@@ -343,7 +315,6 @@ export class HexagonMap {
   #applyPaint(): void {
     if (!this.#paint || !this.#isReady) return;
     const { colours, domain, isStale } = this.#paint;
-    const none: ExpressionSpecification = ['==', ['feature-state', 'value'], null];
     const stops = colours.flatMap((colour, index) => [
       domain.min + ((domain.max - domain.min) * index) / (colours.length - 1),
       colour,
@@ -351,7 +322,7 @@ export class HexagonMap {
     const value: ExpressionSpecification = ['coalesce', ['feature-state', 'value'], domain.min];
     const ramp = ['interpolate', ['linear'], value, ...stops] as unknown as ExpressionSpecification;
     this.#map.setPaintProperty('cells', 'fill-color', ramp);
-    this.#map.setPaintProperty('cells', 'fill-opacity', ['case', none, 0, isStale ? 0.35 : 0.8]);
+    this.#map.setPaintProperty('cells', 'fill-opacity', shownAt(isStale ? 0.35 : 0.8));
   }
 
   #click(event: MapMouseEvent): void {
@@ -428,6 +399,11 @@ export class HexagonMap {
   #duration(): number {
     return this.#stillness.matches ? 0 : 500;
   }
+}
+
+/** This opacity, for hexagons that have a value. */
+function shownAt(opacity: number | ExpressionSpecification): ExpressionSpecification {
+  return ['case', ['==', ['feature-state', 'value'], null], 0, opacity];
 }
 
 /** Outlines are of the ground's colour, and of the accent while they are lit. */

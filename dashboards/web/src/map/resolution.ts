@@ -44,6 +44,20 @@ export function snappedBox(west: number, south: number, east: number, north: num
   return [left, bottom, right === -180 ? 180 : right, top];
 }
 
+/** A box around places, with a margin in degrees: the narrower way round where they lie on both sides of the
+ * antimeridian. */
+export function boxAround(places: readonly (readonly [number, number])[], margin: number): BoundingBox {
+  const [, first = 0] = places[0] ?? [];
+  const latitudes = places.map(([latitude]) => latitude);
+  const longitudes = places.map(([, longitude]) => longitude + 360 * Math.round((first - longitude) / 360));
+  const [west, east] = [Math.min(...longitudes) - margin, Math.max(...longitudes) + margin];
+  const [south, north] = [Math.min(...latitudes) - margin, Math.max(...latitudes) + margin];
+  const [bottom, top] = [Math.max(-90, south), Math.min(90, north)];
+  if (east - west >= 360) return [WORLD[0], bottom, WORLD[2], top];
+  const right = wrapLongitude(east);
+  return [wrapLongitude(west), bottom, right === -180 ? 180 : right, top];
+}
+
 /** Whether a place lies in a box, edges included. */
 export function isWithin(box: BoundingBox, latitude: number, longitude: number): boolean {
   const [west, south, east, north] = box;

@@ -4,8 +4,8 @@ import { effect, signal } from '@preact/signals';
 import { cellToBoundary, cellToLatLng, getResolution, latLngToCell } from 'h3-js';
 
 import type { BoundingBox, CellsAnswer, Device, DevicesAnswer, TrackAnswer } from '../data/answers';
-import { ask, Problem, url } from '../data/api';
-import { DEVICES_LISTED_MAX, TRACK_MS } from '../limits';
+import { ask, Problem, url, type Parameters } from '../data/api';
+import { DEVICES_LISTED_MAX, TRACK_MS, TRACK_PAGES_MAX, TRACK_POINTS_LIGHT } from '../limits';
 import { boxText } from '../map/resolution';
 import type { Hexagon } from './hexagons';
 import { isPaused, view } from './store';
@@ -52,12 +52,16 @@ export function startDetails(): void {
 }
 
 async function follow(selection: Selection, of: View, isOnce: boolean, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
+  let track: TrackAnswer | undefined;
+  for (let round = 0; !signal.aborted; round += 1) {
+    // A long path is read again now and then only.
+    if (track && (track.points.length < TRACK_POINTS_LIGHT || round % 10 === 0)) track = undefined;
     try {
       const found =
         selection.kind === 'device'
-          ? await deviceOf(selection, of.time, signal)
+          ? await deviceOf(selection, of.time, track, signal)
           : await cellOf(selection.cell, of, signal);
+      if ('track' in found) ({ track } = found);
       if (signal.aborted) return;
       details.value = { selection, ...NOTHING, ...found };
     } catch (error) {
@@ -71,17 +75,45 @@ async function follow(selection: Selection, of: View, isOnce: boolean, signal: A
   }
 }
 
-async function deviceOf(selection: Selection & { kind: 'device' }, time: Time, signal: AbortSignal) {
-  const path = `devices/${encodeURIComponent(selection.tenant)}/${encodeURIComponent(selection.device)}`;
+type DeviceSelection = Selection & { readonly kind: 'device' };
+
+function pathOf({ tenant, device }: DeviceSelection): string {
+  return `devices/${encodeURIComponent(tenant)}/${encodeURIComponent(device)}`;
+}
+
+/** Of the same time as the map; a live view shows where the device came from, not only since the hour began. */
+function trackRange(time: Time): Parameters {
   const nowMs = Date.now();
-  // A live view shows where the device came from, not only since the hour began.
   const range = time.kind === 'live' ? { fromMs: nowMs - TRACK_MS, toMs: nowMs } : rangeOf(time, 60, nowMs);
-  const track = url(`${path}/track`, { from: range.fromMs, to: isMoving(time, nowMs) ? undefined : range.toMs });
-  const [device, points] = await Promise.all([
-    ask<Device>(fetch, url(path), signal),
-    ask<TrackAnswer>(fetch, track, signal),
+  return { from: range.fromMs, to: isMoving(time, nowMs) ? undefined : range.toMs };
+}
+
+/** Where the path of a device can be had as a file. */
+export function trackAddress(selection: DeviceSelection, format: 'csv' | 'geojson'): string {
+  return url(`${pathOf(selection)}/track`, { ...trackRange(view.value.time), format });
+}
+
+async function deviceOf(selection: DeviceSelection, time: Time, before: TrackAnswer | undefined, signal: AbortSignal) {
+  const [device, track] = await Promise.all([
+    ask<Device>(fetch, url(pathOf(selection)), signal),
+    before ?? trackOf(selection, time, signal),
   ]);
-  return { device: device.body, track: points.body };
+  return { device: device.body, track };
+}
+
+/** All pages of a path, as answers begin with its oldest end. */
+async function trackOf(selection: DeviceSelection, time: Time, signal: AbortSignal): Promise<TrackAnswer> {
+  const range = trackRange(time);
+  const path = `${pathOf(selection)}/track`;
+  const { body } = await ask<TrackAnswer>(fetch, url(path, range), signal);
+  let { next } = body;
+  const points = [...body.points];
+  for (let pages = 1; next !== null && pages < TRACK_PAGES_MAX; pages += 1) {
+    const more = await ask<TrackAnswer>(fetch, url(path, { ...range, cursor: next }), signal);
+    points.push(...more.body.points);
+    next = more.body.next;
+  }
+  return { ...body, points, next };
 }
 
 async function cellOf(cell: string, of: View, signal: AbortSignal) {

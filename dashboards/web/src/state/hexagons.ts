@@ -9,7 +9,7 @@ import { ANNOUNCE_MS, RESOLUTION_MAX, STALE_MS } from '../limits';
 import { centre } from '../map/geometry';
 import { colours, domainOf, keepDomain, type Domain } from '../map/palette';
 import { boxText, isWithin, resolutionFor } from '../map/resolution';
-import { AGGREGATE_NAMES, age, count, number } from '../format';
+import { AGGREGATE_NAMES, age, count, number, time } from '../format';
 import { announcement, isPaused, now, theme, view } from './store';
 import { isMoving, periodOf, rangeOf } from './time';
 
@@ -44,11 +44,11 @@ export const gaps = signal(0);
 const finest = signal(RESOLUTION_MAX);
 
 export const watched = computed<Watched | undefined>(() => {
-  const { tenant, metric, aggregate, time, period } = view.value;
+  const { tenant, metric, aggregate, time: of, period } = view.value;
   if (!frame.value || metric === '') return undefined;
   const { box, zoom, latitude } = frame.value;
   const resolution = resolutionFor(zoom, latitude, finest.value);
-  return { tenant, metric, aggregate, time, period: periodOf(time, period), resolution, box };
+  return { tenant, metric, aggregate, time: of, period: periodOf(of, period), resolution, box };
 });
 
 /** Hexagons whose centre is seen. */
@@ -64,6 +64,26 @@ export const palette = computed(() => colours(view.value.palette, theme.value ==
 export const ageMs = computed(() => {
   const freshness = shown.value?.freshness;
   return freshness ? Math.max(0, now.value - Date.parse(freshness)) : undefined;
+});
+
+/** Whether values can still change, in a word and in a sentence. */
+export const finality = computed(() => {
+  const of = shown.value;
+  if (!of) return undefined;
+  const endMs = Date.parse(of.to);
+  if (of.complete) {
+    return { isFinal: true, word: 'final', words: 'Final: only events that come late would change it.' };
+  }
+  if (of.exact === false) {
+    const words = 'Not final, and it may lack something: ClickHouse does not answer, and this is what the cache knows.';
+    return { isFinal: false, word: 'not final, and may lack something', words };
+  }
+  const until = time(endMs, now.value, false);
+  if (endMs > now.value) {
+    return { isFinal: false, word: 'not final', words: `Not final: more may come in until ${until}.` };
+  }
+  const words = `Not final: it ended at ${until}, but not everything up to then is stored.`;
+  return { isFinal: false, word: 'not final', words };
 });
 
 /** A view of now whose data is not of now. */

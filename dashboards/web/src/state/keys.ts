@@ -1,6 +1,17 @@
 /** Keyboard shortcuts: one list, from which both the keys and their sheet are made. */
 
-import { isHelpOpen, isMenuOpen, isPaused, change, metrics, permalink, switchTheme, view } from './store';
+import {
+  isFreshnessOpen,
+  isHelpOpen,
+  isMenuOpen,
+  isPaused,
+  change,
+  metrics,
+  permalink,
+  switchTheme,
+  toggle,
+  view,
+} from './store';
 import { copyLink, fitToData, focusMap } from './stage';
 
 export interface Shortcut {
@@ -19,15 +30,17 @@ function step(by: number): void {
 /** Closes what was opened last. */
 function close(): void {
   if (isHelpOpen.value) isHelpOpen.value = false;
+  else if (isFreshnessOpen.value) isFreshnessOpen.value = false;
   else if (isMenuOpen.value) isMenuOpen.value = false;
   else if (view.value.selection) change({ selection: undefined });
-  else if (view.value.isTableOpen) change({ isTableOpen: false });
+  else change({ isTableOpen: false, isAttentionOpen: false });
 }
 
 export const SHORTCUTS: readonly Shortcut[] = [
   { keys: ['/'], does: 'Search for a device', run: () => document.getElementById('search')?.focus() },
   { keys: ['m'], does: 'Go to the map', run: focusMap },
-  { keys: ['t'], does: 'Open or close the table', run: () => change({ isTableOpen: !view.value.isTableOpen }) },
+  { keys: ['t'], does: 'Open or close the table', run: () => toggle('isTableOpen') },
+  { keys: ['a'], does: 'What needs a look', run: () => toggle('isAttentionOpen') },
   { keys: ['s'], does: 'Fold or unfold the series', run: () => change({ isSeriesOpen: !view.value.isSeriesOpen }) },
   { keys: ['p'], does: 'Pause or go on', run: () => (isPaused.value = !isPaused.value) },
   { keys: ['['], does: 'Metric before', run: () => step(-1) },

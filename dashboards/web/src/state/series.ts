@@ -35,6 +35,15 @@ const asked = computed<Parameters | undefined>(() => {
   return { ...common, bbox: boxText(frame.value.view), res: shown.value?.res ?? of.resolution };
 });
 
+/** Where the series that is shown can be had as a file. */
+export function seriesAddress(): string | undefined {
+  const parameters = asked.value;
+  if (!parameters) return undefined;
+  const { time, period: wanted } = view.value;
+  const { fromMs, toMs, period } = seriesOf(time, wanted, Date.now());
+  return url('series', { ...parameters, period, from: fromMs, to: toMs, format: 'csv' });
+}
+
 export function startSeries(): void {
   let work: AbortController | undefined;
   let before = '';

@@ -3,18 +3,20 @@
 import { batch, effect, signal } from '@preact/signals';
 import { cellToLatLng, getResolution } from 'h3-js';
 
-import type { CatalogAnswer, CellsAnswer, Device } from '../data/answers';
+import type { CatalogAnswer, CellsAnswer, Device, TrackAnswer } from '../data/answers';
 import { ask, Problem, url } from '../data/api';
 import { backoffMs } from '../data/backoff';
 import { FIRST_VIEW_RESOLUTION } from '../limits';
 import { busiest } from '../map/firstview';
 import { HexagonMap } from '../map/map';
-import { boxText, hexagonPx } from '../map/resolution';
+import { boxAround, boxText, hexagonPx } from '../map/resolution';
+import { sentence } from '../format';
 import { WORLD } from '../data/answers';
 import { domain, frame, hexagons, isStale, palette, startHexagons } from './hexagons';
 import { details, startDetails } from './details';
+import { startAttention } from './attention';
 import { startSeries } from './series';
-import { catalog, change, metrics, now, say, theme, view } from './store';
+import { catalog, change, isCatalogHere, metrics, now, say, theme, view } from './store';
 import { rangeOf } from './time';
 import type { Selection } from './view';
 
@@ -53,6 +55,7 @@ export function openMap(container: HTMLElement): void {
   isPlaced = view.value.camera !== undefined;
   startHexagons(map);
   startSeries();
+  startAttention();
   startDetails();
   effect(() => {
     map?.paint({ colours: palette.value, domain: domain.value, isStale: isStale.value });
@@ -78,7 +81,7 @@ function drawDetails(): void {
   const mark = isPlacedDevice
     ? { tenant: device.tenant, device: device.device, lat: device.lat as number, lon: device.lon as number }
     : undefined;
-  map?.showDevice(mark, found?.track?.points.map((point) => [point.lon, point.lat] as const) ?? []);
+  map?.showDevice(mark, found?.track?.points ?? []);
   const inCell = found?.devices?.filter((one) => one.lat !== null && one.lon !== null) ?? [];
   map?.showDevices(inCell.map((one) => ({ ...one, lat: one.lat as number, lon: one.lon as number })));
 }
@@ -90,9 +93,12 @@ async function readCatalog(): Promise<void> {
       const { body } = await ask<CatalogAnswer>(fetch, url('metrics-catalog'));
       failures = 0;
       startProblem.value = undefined;
-      catalog.value = body.metrics;
-      isEmptyStore.value = body.metrics.length === 0;
-      chooseMetric();
+      batch(() => {
+        catalog.value = body.metrics;
+        isCatalogHere.value = true;
+        isEmptyStore.value = body.metrics.length === 0;
+        chooseMetric();
+      });
       if (!isPlaced && body.metrics.length > 0) await findFirstView();
     } catch (error) {
       failures += 1;
@@ -126,11 +132,20 @@ async function findFirstView(): Promise<void> {
       return goTo(selection, [lat, lon]);
     }
   }
-  return fitToData();
+  return findData();
+}
+
+/** Moves to where data is, and says so when that cannot be found out. */
+export async function fitToData(): Promise<void> {
+  try {
+    await findData();
+  } catch (error) {
+    say(error instanceof Problem ? sentence(error.message) : 'Where data is cannot be found out');
+  }
 }
 
 /** Moves to the place with the most events: first roughly, then to its hexagons. */
-export async function fitToData(): Promise<void> {
+async function findData(): Promise<void> {
   const { tenant, metric, time } = view.value;
   if (metric === '') return;
   // An hour that has only begun says little about where data is.
@@ -146,27 +161,19 @@ export async function fitToData(): Promise<void> {
     isPlaced = true;
     return;
   }
-  const centres = cells.map((cell) => cellToLatLng(cell));
-  const around = boxAround(centres, 1.5);
+  const around = boxText(boxAround(cells.map(cellToLatLng), 1.5));
   const fine = await ask<CellsAnswer>(fetch, url('cells', { ...common, res: 7, bbox: around }));
   isPlaced = true;
   map?.fit(fine.body.cells.length > 0 ? fine.body.cells : cells, 12, margins());
 }
 
-/** A box around places, in degrees; wide enough for the cells that they are centres of. */
-function boxAround(places: readonly (readonly [number, number])[], margin: number): string {
-  const latitudes = places.map(([latitude]) => latitude);
-  const longitudes = places.map(([, longitude]) => longitude);
-  const [south, north] = [Math.min(...latitudes) - margin, Math.max(...latitudes) + margin];
-  const [west, east] = [Math.min(...longitudes) - margin, Math.max(...longitudes) + margin];
-  return boxText([Math.max(-180, west), Math.max(-90, south), Math.min(180, east), Math.min(90, north)]);
-}
-
-/** What lies over the map's edges, so that nothing is fitted behind it. */
+/** What lies over the map's edges, so that nothing is fitted behind it: panels, and on narrow screens the legend. */
 function margins() {
-  const isNarrow = innerWidth < 720;
-  const bottom = view.value.isSeriesOpen ? 224 : 72;
-  return { top: isNarrow ? 128 : 80, bottom: Math.min(bottom, innerHeight / 3), left: 24, right: 24 };
+  const { isTableOpen, isAttentionOpen } = view.value;
+  const isNarrow = innerWidth <= 720;
+  const hasLeft = !isNarrow && (isTableOpen || isAttentionOpen);
+  const [x, y] = view.value.selection ? besideDrawer() : [0, 0];
+  return { top: isNarrow ? 72 : 24, bottom: 24 - 2 * y, left: hasLeft ? 432 : 24, right: 24 - 2 * x };
 }
 
 /** Selects something and brings it into view. */
@@ -175,12 +182,30 @@ export function goTo(selection: Selection, place: readonly [number, number] | un
   if (!place || !map) return;
   const [lat, lon] = place;
   const { zoom } = map.camera();
-  if (selection.kind === 'device') return map.moveTo({ lat, lon, zoom: Math.max(zoom, 11) });
+  const offset = besideDrawer();
+  if (selection.kind === 'device') return map.moveTo({ lat, lon, zoom: Math.max(zoom, 11) }, offset);
   // Far enough in to see the hexagon as one.
   const resolution = getResolution(selection.cell);
   let near = zoom;
   while (hexagonPx(resolution, near, lat) < 16 && near < 16) near += 0.5;
-  map.moveTo({ lat, lon, zoom: near });
+  map.moveTo({ lat, lon, zoom: near }, offset);
+}
+
+/** Shows a device with all of its path. */
+export function showWhole(track: TrackAnswer | undefined, place: readonly [number, number]): void {
+  const { top, bottom, left, right } = margins();
+  const padding = { top: top + 24, bottom: bottom + 24, left: left + 24, right: right + 24 };
+  const path = track?.points.map(({ lon, lat }) => [lon, lat] as const) ?? [];
+  map?.fitPlaces([[place[1], place[0]], ...path], 14, padding);
+}
+
+/** From the middle of the map to the middle of what the drawer leaves of it, in pixels: it comes from the right, and on
+ * narrow screens from below, over the series. */
+function besideDrawer(): readonly [number, number] {
+  const box = document.querySelector('.middle')?.getBoundingClientRect();
+  if (!box) return [0, 0];
+  if (innerWidth > 720) return [-Math.min(384, box.width / 2) / 2, 0];
+  return [0, (innerHeight * 0.44 - box.bottom) / 2];
 }
 
 export function focusMap(): void {
@@ -192,16 +217,16 @@ export function valueOf(cell: string) {
   return hexagons.value.get(cell);
 }
 
-export async function copyLink(link: string): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(link);
-    say('Link copied');
-  } catch {
-    say('The browser does not allow copying; the link is in its address bar');
-  }
+export function copyLink(link: string): Promise<void> {
+  return copyText(link, 'Link copied', 'The browser does not allow copying; the link is in its address bar');
 }
 
-/** For tests in a browser: where a place is on the screen. */
-export function project(latitude: number, longitude: number) {
-  return map?.project(latitude, longitude);
+/** Copies, and says how that went. */
+export async function copyText(text: string, done: string, refused = 'The browser does not allow copying') {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(done);
+  } catch {
+    say(refused);
+  }
 }

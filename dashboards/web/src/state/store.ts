@@ -12,12 +12,19 @@ export function change(parts: Partial<View>): void {
   view.value = { ...view.value, ...parts };
 }
 
+/** Opens one of the panels at the left, or closes it. There is room for one. */
+export function toggle(panel: 'isTableOpen' | 'isAttentionOpen'): void {
+  change({ isTableOpen: false, isAttentionOpen: false, [panel]: !view.value[panel] });
+}
+
 export const now = signal(Date.now());
 setInterval(() => {
   now.value = Date.now();
 }, 1_000);
 
 export const catalog = signal<CatalogAnswer['metrics']>([]);
+/** What is measured has been read at least once. */
+export const isCatalogHere = signal(false);
 export const tenants = computed(() => [...new Set(catalog.value.map((entry) => entry.tenant))]);
 /** Metrics of the chosen tenant, or of all. */
 export const metrics = computed(() => {
@@ -25,15 +32,25 @@ export const metrics = computed(() => {
   const ofTenant = catalog.value.filter((entry) => tenant === '' || entry.tenant === tenant);
   return [...new Set(ofTenant.map((entry) => entry.metric))].sort();
 });
-/** The tenant whose data is shown, where it is clear which. */
+/** The tenant whose data is shown, where it is clear which: of all tenants, only one has this metric. */
 export const onlyTenant = computed(() => {
-  if (view.value.tenant) return view.value.tenant;
-  return tenants.value.length === 1 ? (tenants.value[0] ?? '') : '';
+  const { tenant, metric } = view.value;
+  if (tenant) return tenant;
+  const having = new Set(catalog.value.filter((entry) => entry.metric === metric).map((entry) => entry.tenant));
+  return having.size === 1 ? ([...having][0] ?? '') : '';
+});
+/** What the view names and nobody has published yet, as far as the catalog knows. */
+export const unheardOf = computed<'tenant' | 'metric' | undefined>(() => {
+  const { tenant, metric } = view.value;
+  if (!isCatalogHere.value || catalog.value.length === 0) return undefined;
+  if (tenant !== '' && !tenants.value.includes(tenant)) return 'tenant';
+  return metric !== '' && !metrics.value.includes(metric) ? 'metric' : undefined;
 });
 
 export const isPaused = signal(false);
 export const isHelpOpen = signal(false);
 export const isMenuOpen = signal(false);
+export const isFreshnessOpen = signal(false);
 /** What a screen reader says next. */
 export const announcement = signal('');
 /** A short word about something just done. */

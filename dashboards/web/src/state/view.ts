@@ -32,6 +32,7 @@ export interface View {
   readonly selection: Selection | undefined;
   readonly palette: Palette;
   readonly isTableOpen: boolean;
+  readonly isAttentionOpen: boolean;
   readonly isSeriesOpen: boolean;
 }
 
@@ -45,6 +46,7 @@ export const DEFAULT: View = {
   selection: undefined,
   palette: 'viridis',
   isTableOpen: false,
+  isAttentionOpen: false,
   isSeriesOpen: true,
 };
 
@@ -72,6 +74,7 @@ export function toQuery(view: View): string {
   if (view.selection?.kind === 'device') query.set('device', `${view.selection.tenant}/${view.selection.device}`);
   put('palette', view.palette, DEFAULT.palette);
   put('table', view.isTableOpen ? '1' : '0', '0');
+  put('attention', view.isAttentionOpen ? '1' : '0', '0');
   put('series', view.isSeriesOpen ? '1' : '0', '1');
   // Commas, slashes and colons are legal there, and a link is read by people too.
   return query.toString().replaceAll('%2C', ',').replaceAll('%2F', '/').replaceAll('%3A', ':');
@@ -100,6 +103,8 @@ export function fromQuery(text: string): View {
     selection: readSelection(get('cell'), get('device')),
     palette: among(PALETTES, 'palette', DEFAULT.palette),
     isTableOpen: flag('table', DEFAULT.isTableOpen),
+    // There is room for one of the two.
+    isAttentionOpen: flag('attention', DEFAULT.isAttentionOpen) && !flag('table', DEFAULT.isTableOpen),
     isSeriesOpen: flag('series', DEFAULT.isSeriesOpen),
   };
 }

@@ -1,11 +1,25 @@
 /** What is selected, in a drawer from the right: a hexagon with the devices in it, or a device with its last values. */
 
-import type { Device } from '../data/answers';
-import { age, AGGREGATE_NAMES, count, number, place, time, unitOf, unitOfAggregate } from '../format';
+import type { Device, TrackAnswer } from '../data/answers';
+import {
+  age,
+  AGGREGATE_NAMES,
+  count,
+  distance,
+  number,
+  sentence,
+  place,
+  time,
+  unitOf,
+  unitOfAggregate,
+} from '../format';
 import { centre } from '../map/geometry';
 import { details, type Details } from '../state/details';
-import { goTo, valueOf } from '../state/stage';
-import { change, now, onlyTenant, view } from '../state/store';
+import { lengthMetres } from '../map/track';
+import { STALE_MS } from '../limits';
+import { finality } from '../state/hexagons';
+import { copyLink, goTo, showWhole, valueOf } from '../state/stage';
+import { change, now, onlyTenant, permalink, view } from '../state/store';
 import { Icon } from './icons';
 
 export function Drawer() {
@@ -28,7 +42,7 @@ export function Drawer() {
       <div class="scroll pad">
         {found?.problem && (
           <p class="problem" role="alert">
-            {found.problem}
+            {sentence(found.problem)}
           </p>
         )}
         {selection.kind === 'cell' ? (
@@ -54,7 +68,11 @@ function CellDetails({ cell, found }: { cell: string; found: Details | undefined
       </p>
       <p class="muted">
         {AGGREGATE_NAMES[aggregate]} {aggregate === 'count' || aggregate === 'devices' ? '' : metric}
-        {hexagon ? `, from ${count(hexagon.count, 'event')}` : found?.devices ? ': nothing in this range' : ''}
+        {hexagon
+          ? `, from ${count(hexagon.count, 'event')}${finality.value?.isFinal === false ? ', not final' : ''}`
+          : found?.devices
+            ? ': nothing in this range'
+            : ''}
       </p>
       <dl>
         <dt>Centre</dt>
@@ -67,7 +85,7 @@ function CellDetails({ cell, found }: { cell: string; found: Details | undefined
         {found?.devices?.map((device) => (
           <li key={`${device.tenant}/${device.device}`}>
             <button onClick={() => openDevice(device)}>
-              <span>{device.device}</span>
+              <span class="name">{device.device}</span>
               <span class="muted">{age(now.value - Date.parse(device.ts))}</span>
             </button>
           </li>
@@ -85,9 +103,9 @@ function DeviceDetails({ found }: { found: Details | undefined }) {
   const device = found?.device;
   if (!device) return found?.problem ? null : <p class="muted">Loading…</p>;
   const seenMs = Date.parse(device.ts);
-  const points = found.track?.points ?? [];
+  // A clock that is slow, or an event that was sent late.
+  const lateMs = Date.parse(device.received_at) - seenMs;
   const hasPlace = device.lat !== null && device.lon !== null;
-  const first = points[0];
   return (
     <>
       <dl>
@@ -95,31 +113,56 @@ function DeviceDetails({ found }: { found: Details | undefined }) {
         <dd>
           {time(seenMs, now.value)} <span class="muted">{age(now.value - seenMs)} ago</span>
         </dd>
+        {lateMs > STALE_MS && (
+          <>
+            <dt>Came in</dt>
+            <dd>
+              {time(Date.parse(device.received_at), now.value)} <span class="muted">{age(lateMs)} late</span>
+            </dd>
+          </>
+        )}
         <dt>Position</dt>
         <dd>{hasPlace ? place(device.lat as number, device.lon as number) : 'never told'}</dd>
         <dt>Track</dt>
-        <dd>
-          {count(points.length, 'position')}
-          {first && <span class="muted"> since {time(Date.parse(first.ts), now.value, false)}</span>}
-        </dd>
+        <Track track={found.track} />
       </dl>
-      {hasPlace && (
-        <button
-          class="plain wide"
-          onClick={() =>
-            goTo({ kind: 'device', tenant: device.tenant, device: device.device }, [
-              device.lat as number,
-              device.lon as number,
-            ])
-          }
-        >
-          Show on the map
+      <div class="drawer-buttons">
+        {hasPlace && (
+          <button class="plain" onClick={() => showWhole(found.track, [device.lat as number, device.lon as number])}>
+            Show on the map
+          </button>
+        )}
+        <button class="plain" onClick={() => void copyLink(permalink())}>
+          Copy link
         </button>
-      )}
-      <h3>Last values</h3>
+      </div>
+      <h3>
+        Last values <span class="age">as of {age(now.value - seenMs)} ago</span>
+      </h3>
       <Values device={device} />
       <Attributes device={device} />
     </>
+  );
+}
+
+/** How far it went, and since when. On the map arrows show which way, and it is faint where it is old. */
+function Track({ track }: { track: TrackAnswer | undefined }) {
+  const [first, last] = [track?.points[0], track?.points.at(-1)];
+  if (!track || !first || !last) return <dd class="muted">no positions in this time</dd>;
+  const [from, to] = [first, last].map(({ ts }) => time(Date.parse(ts), now.value, false));
+  return (
+    <dd>
+      {first !== last && distance(lengthMetres(track.points))}{' '}
+      <span class="muted">
+        {first !== last && 'in '}
+        {count(track.points.length, 'position')},{' '}
+        <span class="whole">
+          {from}
+          {first !== last && ` – ${to}`}
+        </span>
+        {track.next !== null && ': there are more after it'}
+      </span>
+    </dd>
   );
 }
 
@@ -134,7 +177,7 @@ function Values({ device }: { device: Device }) {
             title={`Show ${metric} on the map`}
             onClick={() => change({ metric })}
           >
-            <span>{metric}</span>
+            <span class="name">{metric}</span>
             <span class="value">
               {number(value)} <span class="muted">{unitOf(metric, device.tenant)}</span>
             </span>

@@ -1,39 +1,100 @@
-/** How fresh the data is, and how it comes here. */
+/** How fresh the data is, and how it comes here: in short on a chip, and in full when one asks. */
 
-import { age } from '../format';
-import { ageMs, isStale, retryNow, shown, status } from '../state/hexagons';
-import { isPaused, now, view } from '../state/store';
+import { age, sentence, time } from '../format';
+import { POLL_MS, SETTLED_POLL_MS } from '../limits';
+import { ageMs, finality, isStale, retryNow, shown, status } from '../state/hexagons';
+import { isEmptyStore } from '../state/stage';
+import { isFreshnessOpen, isPaused, now, view } from '../state/store';
 import { isMoving } from '../state/time';
+import { Icon } from './icons';
 
 interface Word {
   tone: 'good' | 'calm' | 'bad';
   text: string;
-  hint: string;
 }
 
 function word(): Word {
-  const { mode, reason, retryAtMs } = status.value;
-  const behind = ageMs.value === undefined ? '' : `newest data ${age(ageMs.value)} old`;
-  const hint = [reason && `Why: ${reason}.`, behind && `The ${behind}.`].filter(Boolean).join(' ');
-  if (isPaused.value) return { tone: 'calm', text: 'Paused', hint };
+  const { mode, retryAtMs } = status.value;
+  if (isPaused.value) return { tone: 'calm', text: 'Paused' };
   if (mode === 'failing') {
     const seconds = retryAtMs === undefined ? 0 : Math.ceil((retryAtMs - now.value) / 1_000);
-    return { tone: 'bad', text: seconds > 0 ? `No answer · again in ${seconds} s` : 'No answer', hint };
+    return { tone: 'bad', text: seconds > 0 ? `No answer · again in ${seconds} s` : 'No answer' };
   }
-  if (mode === 'loading' && !shown.value) return { tone: 'calm', text: 'Loading', hint };
-  if (!isMoving(view.value.time, now.value)) return { tone: 'calm', text: 'Past', hint: 'This range has passed.' };
-  if (ageMs.value === undefined) return { tone: 'calm', text: 'No data yet', hint };
-  if (isStale.value) return { tone: 'bad', text: `Stale · ${age(ageMs.value)}`, hint };
-  if (mode === 'streaming') return { tone: 'good', text: `Live · ${age(ageMs.value)}`, hint };
-  return { tone: 'good', text: `Polling · ${age(ageMs.value)}`, hint };
+  if (isEmptyStore.value) return { tone: 'calm', text: 'No data yet' };
+  if (mode === 'loading' && !shown.value) return { tone: 'calm', text: 'Loading' };
+  if (!isMoving(view.value.time, now.value)) return { tone: 'calm', text: 'Past' };
+  if (ageMs.value === undefined) return { tone: 'calm', text: 'No data yet' };
+  if (isStale.value) return { tone: 'bad', text: `Stale · ${age(ageMs.value)}` };
+  return { tone: 'good', text: `${mode === 'streaming' ? 'Live' : 'Polling'} · ${age(ageMs.value)}` };
+}
+
+/** How it comes, in a sentence. */
+function way(): string {
+  const { mode, reason } = status.value;
+  const because = reason ? `, as ${reason}` : '';
+  switch (isPaused.value ? 'paused' : mode) {
+    case 'streaming':
+      return 'Streamed: changes are shown as they are stored.';
+    case 'polling':
+      return `Asked for every ${POLL_MS / 1_000} s${because}.`;
+    case 'settled':
+      return `This range has passed: asked for every ${SETTLED_POLL_MS / 60_000} min, for late events.`;
+    case 'paused':
+      return 'Paused: nothing changes until you go on.';
+    case 'loading':
+      return isEmptyStore.value ? 'Nothing has been published yet.' : 'Being asked for.';
+    case 'failing':
+      return `${sentence(reason ?? 'the server cannot be reached')} What is shown is from before.`;
+  }
 }
 
 export function Freshness() {
-  const { tone, text, hint } = word();
+  const { tone, text } = word();
+  const isOpen = isFreshnessOpen.value;
   return (
-    <button class={`freshness is-${tone}`} title={hint} aria-label={`${text}. ${hint}`} onClick={retryNow}>
-      <span class="dot" />
-      <span class="freshness-text">{text}</span>
-    </button>
+    <div class="freshness-box">
+      <button
+        class={`freshness is-${tone}`}
+        aria-label={`${text}. How fresh this is, and how it comes`}
+        aria-expanded={isOpen}
+        aria-controls="freshness"
+        title="How fresh this is, and how it comes"
+        onClick={() => (isFreshnessOpen.value = !isOpen)}
+      >
+        <span class="dot" />
+        <span class="freshness-text">{text}</span>
+      </button>
+      {isOpen && <Explanation />}
+    </div>
+  );
+}
+
+function Explanation() {
+  const freshness = shown.value?.freshness;
+  return (
+    <section class="card freshness-card" id="freshness" aria-label="Freshness">
+      <button class="square" aria-label="Close freshness" onClick={() => (isFreshnessOpen.value = false)}>
+        <Icon name="close" />
+      </button>
+      <h2>How it comes</h2>
+      <p>{way()}</p>
+      {freshness && (
+        <>
+          <h2>Complete up to</h2>
+          <p>
+            {time(Date.parse(freshness), now.value)} <span class="muted">{age(ageMs.value ?? 0)} ago</span>
+          </p>
+          <p class="muted small">
+            The newest event that is stored, less the seconds for which changes of these buckets are collected before
+            they are stored.{isStale.value ? '' : ' Most of what is newer is shown as well.'}
+          </p>
+        </>
+      )}
+      <h2>Final</h2>
+      <p>{finality.value?.words ?? 'Nothing is shown yet.'}</p>
+      <button class="plain" onClick={retryNow}>
+        Ask now
+      </button>
+    </section>
   );
 }

@@ -1,6 +1,7 @@
 /** The few icons of the page, on a grid of 16 pixels. */
 
 const PATHS = {
+  bell: 'M4 11V7a4 4 0 0 1 8 0v4l1 1.500H3zM6.700 14.500h2.600',
   close: 'M4 4l8 8M12 4l-8 8',
   copy: 'M6.500 9.500l3-3M7 4.500l1.500-1.500a3.200 3.200 0 0 1 4.500 4.500L11.500 9M9 11.500L7.500 13A3.200 3.200 0 0 1 3 8.500L4.500 7',
   down: 'M4 6l4 4 4-4',

@@ -1,7 +1,7 @@
 /** What colours mean, with numbers, and whether values are final. */
 
 import { AGGREGATE_NAMES, tick, time, unitOfAggregate } from '../format';
-import { domain, isLoading, palette, shown, visible } from '../state/hexagons';
+import { domain, finality, isLoading, palette, shown, visible } from '../state/hexagons';
 import { count } from '../format';
 import { share, ticks } from '../map/palette';
 import { change, now, onlyTenant, view } from '../state/store';
@@ -10,9 +10,9 @@ import { PALETTES } from '../state/view';
 export function Legend() {
   const { metric, aggregate } = view.value;
   const unit = unitOfAggregate(aggregate, metric, onlyTenant.value);
-  const colours = palette.value;
-  const next = PALETTES[(PALETTES.indexOf(view.value.palette) + 1) % PALETTES.length] ?? 'viridis';
   const cells = visible.value;
+  // There is nothing to explain yet.
+  if (metric === '') return null;
   return (
     <section class="legend" aria-label="Legend">
       <div class="legend-head">
@@ -21,6 +21,22 @@ export function Legend() {
         </strong>
         <span class="muted">{unit}</span>
       </div>
+      {cells.length > 0 && <Ramp />}
+      <p class="legend-foot muted">
+        {isLoading.value ? 'Loading…' : `${count(cells.length, 'hexagon')} of resolution ${shown.value?.res ?? '–'}`}
+        {shown.value?.coarsened && ', coarser as there are very many'}
+      </p>
+      <Finality />
+    </section>
+  );
+}
+
+/** Colours from low to high, with numbers. */
+function Ramp() {
+  const colours = palette.value;
+  const next = PALETTES[(PALETTES.indexOf(view.value.palette) + 1) % PALETTES.length] ?? 'viridis';
+  return (
+    <>
       <button
         class="ramp"
         title={`Colours: ${view.value.palette}. Click for ${next}.`}
@@ -45,28 +61,22 @@ export function Legend() {
           </span>
         ))}
       </div>
-      <p class="legend-foot muted">
-        {isLoading.value ? 'Loading…' : `${count(cells.length, 'hexagon')} of resolution ${shown.value?.res ?? '–'}`}
-        {shown.value?.coarsened && ', coarser as there are very many'}
-      </p>
-      <Finality />
-    </section>
+    </>
   );
 }
 
 /** An open bucket is not final: its values still grow. */
 function Finality() {
-  const of = shown.value;
-  if (!of) return null;
+  const [of, is] = [shown.value, finality.value];
+  if (!of || !is) return null;
   const end = time(Date.parse(of.to), now.value, false);
   const start = time(Date.parse(of.from), now.value, false);
   return (
-    <p class={of.complete ? 'finality' : 'finality is-open'}>
-      <span class="hatch" aria-hidden="true" />
-      {start} – {end}
-      <span class="muted">
-        {of.complete ? 'final' : of.exact === false ? 'not final, and may lack something' : 'not final'}
+    <p class="finality" title={is.words}>
+      <span>
+        {start} – {end}
       </span>
+      <span class={is.isFinal ? 'pill' : 'pill is-open'}>{is.word}</span>
     </p>
   );
 }

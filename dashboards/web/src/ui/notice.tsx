@@ -1,9 +1,11 @@
 /** What is said in the middle of the map when there is nothing to see on it, and why. */
 
-import { age } from '../format';
+import { age, sentence } from '../format';
+import { METRICS_OFFERED_MAX } from '../limits';
 import { ageMs, isLoading, isStale, retryNow, shown, status, visible } from '../state/hexagons';
 import { fitToData, isEmptyStore, startProblem } from '../state/stage';
-import { change, isPaused, view } from '../state/store';
+import { change, isPaused, metrics, tenants, unheardOf, view } from '../state/store';
+import { FirstRun } from './firstrun';
 
 export function Notice() {
   const { metric, time } = view.value;
@@ -12,15 +14,7 @@ export function Notice() {
       <Card title="The server does not answer" text={`${sentence(startProblem.value)} It is tried again.`} isBad />
     );
   }
-  if (isEmptyStore.value) {
-    return (
-      <Card
-        title="Nothing has been published yet"
-        text="As soon as a device publishes over MQTT, it appears here."
-        link={['How to publish', '/status']}
-      />
-    );
-  }
+  if (isEmptyStore.value) return <FirstRun />;
   const { mode, reason, retryAtMs } = status.value;
   if (mode === 'failing') {
     const text = `${sentence(reason ?? 'The server does not answer')}${shown.value ? ' What is shown is from before.' : ''}`;
@@ -32,6 +26,7 @@ export function Notice() {
     const text = `The newest event is ${age(ageMs.value)} old. Devices are silent, or something before the store is stuck.`;
     return <Card title="This data is stale" text={text} isBad isSmall />;
   }
+  if (unheardOf.value && visible.value.length === 0) return <Unheard what={unheardOf.value} />;
   if (!isLoading.value && shown.value && visible.value.length === 0) {
     const text =
       time.kind === 'live' ? 'Nothing has reported from here since the bucket began.' : 'Nothing in this range.';
@@ -49,8 +44,44 @@ export function Notice() {
   return null;
 }
 
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`.replace(/\.\.$/, '.');
+/** What the address asks for was never published: those that were are offered. */
+function Unheard({ what }: { what: 'tenant' | 'metric' }) {
+  const { metric, tenant } = view.value;
+  const title =
+    what === 'tenant'
+      ? `Nothing has been published for a tenant “${tenant}”`
+      : `No metric “${metric}” has been published`;
+  const known = what === 'tenant' ? tenants.value : metrics.value;
+  const pick = (name: string) => {
+    change(what === 'tenant' ? { tenant: name, selection: undefined } : { metric: name });
+    void fitToData();
+  };
+  return (
+    <div class="notice" role="status">
+      <strong>{title}</strong>
+      <p>
+        {what === 'metric' && tenant !== '' && known.length > 0 && `Tenant “${tenant}” has published others. `}
+        {known.length > METRICS_OFFERED_MAX ? 'Some of those that have been:' : 'Those that have been:'}
+      </p>
+      <div class="notice-buttons">
+        {known.slice(0, METRICS_OFFERED_MAX).map((name) => (
+          <button key={name} class="plain" onClick={() => pick(name)}>
+            {name}
+          </button>
+        ))}
+        {tenant !== '' && (
+          <button class="primary" onClick={showAllTenants}>
+            All tenants
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function showAllTenants(): void {
+  change({ tenant: '', selection: undefined });
+  void fitToData();
 }
 
 interface CardProperties {
@@ -58,18 +89,17 @@ interface CardProperties {
   text?: string | undefined;
   action?: readonly [string, () => void] | undefined;
   second?: readonly [string, () => void] | undefined;
-  link?: readonly [string, string] | undefined;
   isBad?: boolean;
   isSmall?: boolean;
 }
 
-function Card({ title, text, action, second, link, isBad, isSmall }: CardProperties) {
+function Card({ title, text, action, second, isBad, isSmall }: CardProperties) {
   const classes = ['notice', isBad && 'is-bad', isSmall && 'is-small'].filter(Boolean).join(' ');
   return (
     <div class={classes} role={isBad ? 'alert' : 'status'}>
       <strong>{title}</strong>
       {text && <p>{text}</p>}
-      {(action || second || link) && (
+      {(action || second) && (
         <div class="notice-buttons">
           {action && (
             <button class="primary" onClick={action[1]}>
@@ -81,7 +111,6 @@ function Card({ title, text, action, second, link, isBad, isSmall }: CardPropert
               {second[0]}
             </button>
           )}
-          {link && <a href={link[1]}>{link[0]}</a>}
         </div>
       )}
     </div>

@@ -5,6 +5,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { listenToKeys } from '../state/keys';
 import { openMap } from '../state/stage';
 import { announcement, toast, view } from '../state/store';
+import { Attention } from './attention';
 import { Drawer } from './drawer';
 import { Help } from './help';
 import { Legend } from './legend';
@@ -20,26 +21,26 @@ export function Page() {
     if (canvas.current) openMap(canvas.current);
     listenToKeys();
   }, []);
-  const { isTableOpen, selection, isSeriesOpen } = view.value;
-  const classes = ['page', isTableOpen && 'has-table', selection && 'has-drawer', isSeriesOpen && 'has-series'].filter(
-    Boolean,
-  );
+  const { isTableOpen, isAttentionOpen, selection } = view.value;
   return (
-    <div class={classes.join(' ')}>
+    <div class={isTableOpen || isAttentionOpen ? 'page has-left' : 'page'}>
       <TopBar />
-      <main class="stage" aria-label="Map">
-        <div class="map" ref={canvas} />
-        <Tooltip />
-        <Notice />
-        <Legend />
-      </main>
-      {isTableOpen && <CellTable />}
-      <SeriesPanel />
-      {selection && <Drawer />}
-      <Help />
-      <div class="toast" role="status">
-        {toast.value}
+      <div class="middle">
+        <main class="stage" aria-label="Map">
+          <div class="map" ref={canvas} />
+          <Tooltip />
+          <Notice />
+          <Legend />
+        </main>
+        {isTableOpen && <CellTable />}
+        {isAttentionOpen && <Attention />}
+        {selection && <Drawer />}
+        <Help />
+        <div class="toast" role="status">
+          {toast.value}
+        </div>
       </div>
+      <SeriesPanel />
       <div class="unseen" aria-live="polite" id="summary">
         {announcement.value}
       </div>

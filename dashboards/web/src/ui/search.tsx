@@ -1,10 +1,11 @@
-/** Finds a device by the start of its name. */
+/** Finds a device by its name. */
 
 import { signal } from '@preact/signals';
 
-import type { Device, DevicesAnswer } from '../data/answers';
-import { ask, Problem, url } from '../data/api';
-import { SETTLE_MS, SUGGESTIONS_MAX, TENANTS_SEARCHED_MAX } from '../limits';
+import type { Device } from '../data/answers';
+import { Problem } from '../data/api';
+import { findDevices, MATCHES } from '../data/devices';
+import { SETTLE_MS } from '../limits';
 import { goTo } from '../state/stage';
 import { isMenuOpen, tenants, view } from '../state/store';
 import { isIdentifier } from '../state/view';
@@ -45,10 +46,8 @@ async function look(start: string, signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   if (signal.aborted) return;
   try {
-    const among = view.value.tenant ? [view.value.tenant] : tenants.value.slice(0, TENANTS_SEARCHED_MAX);
-    const lists = await Promise.all(among.map((tenant) => startingWith(tenant, start, signal)));
-    const devices = lists.flat().slice(0, SUGGESTIONS_MAX);
-    show(start, devices, devices.length === 0 ? `No device starts with “${start}”.` : undefined);
+    const devices = await findDevices(start, view.value.tenant, tenants.value, signal);
+    show(start, devices, devices.length === 0 ? `No device ${MATCHES} “${start}”.` : undefined);
   } catch (error) {
     if (!signal.aborted) show(start, [], error instanceof Problem ? error.message : 'the search failed');
   }
@@ -57,17 +56,6 @@ async function look(start: string, signal: AbortSignal): Promise<void> {
 function show(of: string, devices: Device[], note: string | undefined): void {
   at.value = 0;
   found.value = { text: of, devices, note };
-}
-
-/** Names are answered in order, so those with this start follow the start itself. */
-async function startingWith(tenant: string, start: string, signal: AbortSignal): Promise<Device[]> {
-  // What comes right before the start: a shorter name, or one whose last letter is lower.
-  const last = start.charCodeAt(start.length - 1);
-  const before = start.slice(0, -1) + String.fromCharCode(last - 1);
-  const cursor = isIdentifier(before) ? `${tenant}/${before}` : `${tenant}/${start}`;
-  const lists = [ask<DevicesAnswer>(fetch, url('devices', { tenant, cursor, limit: 200 }), signal)];
-  const devices = (await Promise.all(lists)).flatMap((list) => list.body.devices);
-  return devices.filter((one) => one.device.startsWith(start)).slice(0, SUGGESTIONS_MAX);
 }
 
 function take(device: Device | undefined): void {

@@ -3,7 +3,8 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { effect } from '@preact/signals';
 
-import { AGGREGATE_NAMES, number, time, unitOfAggregate } from '../format';
+import { AGGREGATE_NAMES, number, sentence, time, unitOfAggregate } from '../format';
+import { isEmptyStore } from '../state/stage';
 import { isSeriesLoading, series, seriesOfWhat, seriesProblem } from '../state/series';
 import { change, now, onlyTenant, theme, view } from '../state/store';
 import { PERIODS } from '../state/time';
@@ -89,10 +90,12 @@ function ChartBox() {
       <div class="chart-box" ref={box} />
       {seriesProblem.value && (
         <p class="chart-note" role="alert">
-          {seriesProblem.value}
+          {sentence(seriesProblem.value)}
         </p>
       )}
-      {!seriesProblem.value && !answer && isSeriesLoading.value && <p class="chart-note muted">Loading…</p>}
+      {!seriesProblem.value && !answer && isSeriesLoading.value && (
+        <p class="chart-note muted">{isEmptyStore.value ? 'Nothing has been published yet.' : 'Loading…'}</p>
+      )}
       {!seriesProblem.value && answer?.buckets.length === 0 && <p class="chart-note muted">Nothing in this time.</p>}
     </div>
   );

@@ -2,7 +2,7 @@
 
 import { AGGREGATES, type Aggregate } from '../data/answers';
 import { AGGREGATE_NAMES } from '../format';
-import { exportAddress } from '../state/hexagons';
+import { troubles } from '../state/attention';
 import { copyLink, fitToData } from '../state/stage';
 import {
   change,
@@ -11,13 +11,14 @@ import {
   isPaused,
   metrics,
   permalink,
-  say,
   switchTheme,
   tenants,
   theme,
+  toggle,
   view,
 } from '../state/store';
 import { PERIODS } from '../state/time';
+import { Export } from './export';
 import { Freshness } from './freshness';
 import { Icon } from './icons';
 import { Search } from './search';
@@ -92,9 +93,9 @@ function MetricPicks() {
     <div class="joined">
       <Pick
         label="Metric"
-        class="strong"
+        class="strong is-name"
         value={metric}
-        choices={known.map((name) => [name, name] as const)}
+        choices={known.length > 0 ? known.map((name) => [name, name] as const) : [['', 'No metric yet']]}
         onPick={(value) => change({ metric: value })}
       />
       <Pick
@@ -113,6 +114,7 @@ function TenantPick() {
   return (
     <Pick
       label="Tenant"
+      class="is-name"
       value={tenant}
       choices={[['', 'All tenants'], ...known.map((name) => [name, name] as const)]}
       onPick={(value) => change({ tenant: value, selection: undefined })}
@@ -121,7 +123,7 @@ function TenantPick() {
 }
 
 function Actions() {
-  const { isTableOpen } = view.value;
+  const { isTableOpen, isAttentionOpen } = view.value;
   const isDark = theme.value === 'dark';
   return (
     <div class="actions">
@@ -131,7 +133,14 @@ function Actions() {
         isOn={isPaused.value}
         onClick={() => (isPaused.value = !isPaused.value)}
       />
-      <Toggle label="Table" icon="table" isOn={isTableOpen} onClick={() => change({ isTableOpen: !isTableOpen })} />
+      <Toggle label="Table" icon="table" isOn={isTableOpen} onClick={() => toggle('isTableOpen')} />
+      <Toggle
+        label={troubles.value.length > 0 ? 'What needs a look: there is something' : 'What needs a look'}
+        icon="bell"
+        isOn={isAttentionOpen}
+        hasMark={troubles.value.length > 0}
+        onClick={() => toggle('isAttentionOpen')}
+      />
       <Toggle label="Go to where the data is" icon="fit" onClick={() => void fitToData()} />
       <Toggle label="Copy a link to this view" icon="copy" onClick={() => void copyLink(permalink())} />
       <Export />
@@ -152,43 +161,19 @@ function Toggle(properties: {
   label: string;
   icon: Parameters<typeof Icon>[0]['name'];
   isOn?: boolean;
+  hasMark?: boolean;
   onClick: () => void;
 }) {
-  const { label, icon, isOn, onClick } = properties;
+  const { label, icon, isOn, hasMark, onClick } = properties;
   return (
-    <button class="square" aria-label={label} title={label} aria-pressed={isOn} onClick={onClick}>
+    <button
+      class={hasMark ? 'square has-mark' : 'square'}
+      aria-label={label}
+      title={label}
+      aria-pressed={isOn}
+      onClick={onClick}
+    >
       <Icon name={icon} />
     </button>
-  );
-}
-
-function Export() {
-  const download = (format: 'csv' | 'geojson') => {
-    const address = exportAddress(format);
-    if (!address) return say('There is nothing to export yet');
-    const link = document.createElement('a');
-    link.href = address;
-    link.download = `${view.value.metric.replaceAll('/', '-')}-${view.value.aggregate}.${format}`;
-    link.click();
-    return say(`${format === 'csv' ? 'CSV' : 'GeoJSON'} of what is in view`);
-  };
-  return (
-    <label class="square pick export" title="Export what is in view">
-      <Icon name="download" />
-      <select
-        aria-label="Export what is in view"
-        value=""
-        onChange={(event) => {
-          download(event.currentTarget.value as 'csv' | 'geojson');
-          event.currentTarget.value = '';
-        }}
-      >
-        <option value="" disabled>
-          Export…
-        </option>
-        <option value="csv">CSV</option>
-        <option value="geojson">GeoJSON</option>
-      </select>
-    </label>
   );
 }
