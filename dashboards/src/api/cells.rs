@@ -20,7 +20,7 @@ use super::{
     seconds_text, sql,
     table::{Column, Table},
     time_text,
-    view::{self, Aggregate, BoundingBox, TimeRange, View},
+    view::{self, Aggregate, BoundingBox, View},
 };
 use crate::{StoredLevel, limits};
 
@@ -250,8 +250,10 @@ impl Asked {
 
     /// The last change of what is asked for; none where nobody tells.
     fn version(&self, api: &Api) -> Option<u64> {
-        let TimeRange { from, to } = self.view.range;
-        api.changes.version(&self.view.tenant, &self.view.metric, from..to)
+        let View {
+            tenant, metric, range, ..
+        } = &self.view;
+        api.changes.version(tenant, metric, &self.level, range.from..range.to)
     }
 
     async fn ask(&self, api: &Api) -> Result<Found, Problem> {

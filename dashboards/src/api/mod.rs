@@ -42,7 +42,7 @@ use self::{
     reply::{Format, Reply},
     store::Store,
 };
-use crate::Queries;
+use crate::{Queries, near::Nearby};
 
 /// What answers are made from.
 pub(crate) struct Api {
@@ -51,6 +51,8 @@ pub(crate) struct Api {
     pub(crate) clock: Arc<dyn Clock>,
     /// What has changed, as far as somebody tells.
     pub(crate) changes: Changes,
+    /// Where devices were last.
+    pub(crate) nearby: Arc<Nearby>,
     cells: Arc<Memory<cells::Key, cells::Found>>,
 }
 
@@ -66,6 +68,7 @@ impl Api {
             levels: queries.levels,
             clock,
             changes: Changes::default(),
+            nearby: Nearby::new(),
             cells: Memory::new(),
         }
     }
