@@ -97,6 +97,7 @@ async fn run(time: Duration) {
     });
     sleep(FLEET_ALONE).await;
     measure_cells(&addresses, time).await;
+    measure_nearby(&addresses, time).await;
     measure_analysts(&addresses, time * 6).await;
     measure_spike(&addresses).await;
     println!("memory in the end {} MiB", up.rss_bytes().unwrap() >> 20);
@@ -104,10 +105,9 @@ async fn run(time: Duration) {
 }
 
 /// The rate and the latencies of clients that ask one after the other without a pause.
-async fn rate<Q, F>(name: &str, url: &str, time: Duration, question: Q) -> f64
+async fn rate<Q>(name: &str, url: &str, time: Duration, question: Q) -> f64
 where
-    Q: Fn(u64) -> F + Clone + Send + 'static,
-    F: Into<client::Question>,
+    Q: Fn(u64) -> client::Question + Clone + Send + 'static,
 {
     let number = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
@@ -118,7 +118,7 @@ where
             let mut connection = Connection::open(&url).await;
             let mut counts = Counts::default();
             while started.elapsed() < time {
-                let asked = question(number.fetch_add(1, Ordering::Relaxed)).into();
+                let asked = question(number.fetch_add(1, Ordering::Relaxed));
                 connection.ask(&asked, &mut counts).await;
             }
             counts
@@ -176,6 +176,26 @@ async fn measure_cells(addresses: &Addresses, time: Duration) {
         WARM_FACTOR,
         warm / straight >= WARM_FACTOR,
     );
+}
+
+async fn measure_nearby(addresses: &Addresses, time: Duration) {
+    let metrics = client::text(&addresses.metrics).await;
+    let (devices, bytes) = (
+        value(&metrics, "meridian_positions_held"),
+        value(&metrics, "meridian_positions_held_bytes"),
+    );
+    println!("\nten nearest of {devices} devices, {bytes} bytes for all when they were last counted:");
+    rate("from the index", &addresses.http, time, |number| {
+        client::Question::get(&straight::nearby_path(number))
+    })
+    .await;
+    rate(
+        "the query itself, sent to ClickHouse",
+        &addresses.clickhouse,
+        time,
+        straight::nearby_query,
+    )
+    .await;
 }
 
 async fn measure_analysts(addresses: &Arc<Addresses>, time: Duration) {
@@ -239,6 +259,14 @@ pub(crate) fn now_seconds() -> u64 {
     std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
+/// A number of a page of metrics; 0 where it has not been counted yet.
+fn value(metrics: &str, name: &str) -> f64 {
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
+}
+
 /// Counters of answers about hexagons.
 #[derive(Default)]
 struct Answers {
@@ -253,18 +281,14 @@ struct Answers {
 impl Answers {
     async fn read(url: &str) -> Self {
         let text = client::text(url).await;
-        let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            line.map_or(0.0, |value| value.parse().unwrap())
-        };
-        let from = |from: &str| value(&format!("meridian_answers_total{{from=\"{from}\"}}"));
+        let from = |from: &str| value(&text, &format!("meridian_answers_total{{from=\"{from}\"}}"));
         Self {
             memory: from("memory"),
             shared: from("shared"),
             store: from("store"),
             stale: from("stale"),
-            inspected: value("meridian_answers_inspected_total"),
-            disagreed: value("meridian_answers_disagreed_total"),
+            inspected: value(&text, "meridian_answers_inspected_total"),
+            disagreed: value(&text, "meridian_answers_disagreed_total"),
         }
     }
 

@@ -1,5 +1,7 @@
 //! One view of hexagons, as a question to the API and as the query that it stands for, sent to ClickHouse itself.
 
+use h3o::{LatLng, Resolution};
+
 use crate::client::Question;
 
 const SQL: &str = concat!(
@@ -19,8 +21,6 @@ pub(crate) struct View {
 }
 
 const BOX: [f64; 4] = [13.0, 52.2, 13.8, 52.8];
-/// Some cell of resolution 9, which stands in for none.
-const STAND_IN: u64 = 0x089_1f1d_48177_ffff;
 
 impl View {
     pub(crate) fn of_berlin(now: u64) -> Self {
@@ -44,6 +44,7 @@ impl View {
 
 /// The same to ClickHouse, in the format that costs it least.
 pub(crate) fn query(view: &View) -> Question {
+    let stand_in = LatLng::new(0.0, 0.0).unwrap().to_cell(Resolution::Nine);
     let [west, south, east, north] = BOX;
     let parameters = [
         ("tenant", "demo".to_owned()),
@@ -54,7 +55,7 @@ pub(crate) fn query(view: &View) -> Question {
         ("stored_period", "60".to_owned()),
         ("stored_res", "9".to_owned()),
         ("res", "9".to_owned()),
-        ("stand_in", STAND_IN.to_string()),
+        ("stand_in", u64::from(stand_in).to_string()),
         ("from", view.from.to_string()),
         ("to", view.to.to_string()),
         ("west", west.to_string()),
@@ -69,5 +70,29 @@ pub(crate) fn query(view: &View) -> Question {
     Question::post(
         format!("/?database=meridian&default_format=RowBinary{parameters}"),
         SQL.to_owned(),
+    )
+}
+
+const NEARBY: &str = include_str!("../../dashboards/queries/nearby.sql");
+
+/// The ten devices nearest to a place in Berlin: the question to the API.
+pub(crate) fn nearby_path(number: u64) -> String {
+    format!("/api/v1/nearby?tenant=demo&lat={}&lon=13.4&limit=10", latitude(number))
+}
+
+/// Another place each time.
+fn latitude(number: u64) -> f64 {
+    52.5 + (number % 1_000) as f64 * 1e-5
+}
+
+/// The same to ClickHouse.
+pub(crate) fn nearby_query(number: u64) -> Question {
+    let lat = latitude(number);
+    Question::post(
+        format!(
+            "/?database=meridian&default_format=RowBinary&param_tenant=demo&param_lat={lat}&param_lon=13.4\
+             &param_earth_radius_m=6371008.8&param_radius_m=20038000&param_latitudes=181&param_limit=10"
+        ),
+        NEARBY.to_owned(),
     )
 }

@@ -9,6 +9,7 @@ mod cells;
 pub(crate) mod changes;
 mod devices;
 mod geojson;
+mod hexagons;
 mod memory;
 mod openapi;
 pub(crate) mod parameters;
@@ -53,7 +54,7 @@ pub(crate) struct Api {
     pub(crate) changes: Changes,
     /// Where devices were last.
     pub(crate) nearby: Arc<Nearby>,
-    cells: Arc<Memory<cells::Key, cells::Found>>,
+    cells: Arc<Memory<cells::Key, hexagons::Found>>,
 }
 
 #[derive(Deserialize, Row)]
