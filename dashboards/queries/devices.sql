@@ -1,5 +1,6 @@
 -- A page of devices with their last known state, in the order of their names, after the one where the last page ended.
--- With a box: those whose position lies in it.
+-- With a box: those whose position lies in it. With a search, in small letters: those with it in their name. With names:
+-- these alone.
 SELECT
     devices.tenant AS tenant,
     devices.device AS device,
@@ -14,6 +15,9 @@ SELECT
 FROM devices
 WHERE ({tenant:String} = '' OR devices.tenant = {tenant:String})
     AND ({device:String} = '' OR devices.device = {device:String})
+    AND ({named:UInt8} = 0
+        OR (devices.tenant, devices.device) IN (arrayZip({tenants:Array(String)}, {devices:Array(String)})))
+    AND ({search:String} = '' OR position(lower(devices.device), {search:String}) > 0)
     AND (devices.tenant, devices.device) > ({after_tenant:String}, {after_device:String})
     AND ({everywhere:UInt8} = 1 OR (
         devices.lat BETWEEN {south:Float64} AND {north:Float64}

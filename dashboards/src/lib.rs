@@ -10,6 +10,7 @@ mod assets;
 pub mod limits;
 mod live;
 pub mod metrics;
+mod near;
 mod page;
 mod server;
 mod tap;

@@ -158,8 +158,29 @@ pub const HITS_PER_INSPECTION: u64 = 100;
 /// A flush is told this long after its rows can be read, at the latest: a difference within it is none.
 pub const INSPECTION_GRACE: Duration = Duration::from_secs(5);
 
-/// Hours in which something changed that are told apart: some 100 bytes each. Beyond, everything counts as changed.
-pub const CHANGED_HOURS_MAX: usize = 65_536;
+/// Buckets of one tenant, metric and level whose changes are told apart: two hours of minutes. Earlier ones count as one.
+pub const CHANGED_BUCKETS_OF_LEVEL_MAX: usize = 128;
+
+/// The same of all together: some 50 MB, where each is of another tenant and metric. Beyond, everything counts as changed.
+pub const CHANGED_BUCKETS_MAX: usize = 262_144;
+
+/// Devices whose positions are held in memory: some 150 bytes each. Beyond, ClickHouse is asked.
+pub const POSITIONS_MAX: usize = 2_000_000;
+
+/// Positions read at once: a few hundred milliseconds of the largest table.
+pub const POSITIONS_PAGE: u32 = 50_000;
+
+/// Positions taken in before those who search have their turn: a millisecond.
+pub const POSITIONS_TOGETHER: usize = 1_000;
+
+/// Notices that wait to be taken in: some 64 flushes. More count as missed.
+pub const POSITION_NOTICES_WAITING_MAX: usize = 64;
+
+/// How often all positions are read though all changes are told: the backstop for what is changed by hand.
+pub const POSITIONS_RECHECK_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Pause before positions are read again after something was missed or the store did not answer.
+pub const POSITIONS_READ_PAUSE: Duration = Duration::from_secs(2);
 
 const _: () = assert!(LIVE_CLIENTS_MAX < CONNECTIONS_MAX);
 const _: () = assert!(LIVE_HEARTBEAT.as_secs() < LIVE_SILENT_MAX.as_secs());

@@ -54,6 +54,23 @@ const DISAGREED: MetricSpec = MetricSpec::new_counter(
     "Answers from memory that were not what ClickHouse said, though no change was told.",
 );
 
+const POSITIONS: MetricSpec = MetricSpec::new_gauge(
+    "meridian_positions_held",
+    COUNT,
+    "Devices whose last position is held in memory.",
+);
+const POSITION_BYTES: MetricSpec = MetricSpec::new_gauge(
+    "meridian_positions_held_bytes",
+    MetricUnit::Bytes,
+    "Memory of the positions that are held, when they were last counted.",
+);
+const SEARCHES: MetricSpec = MetricSpec::new_counter(
+    "meridian_searches_total",
+    COUNT,
+    "Searches for devices by place or name, by where they were answered from: `index`, or `store` while the index may \
+     lack something.",
+);
+
 /// Every metric of this crate: hand it to `Metrics::install`.
 pub const METRICS: &[MetricSpec] = &[
     CLIENTS,
@@ -66,6 +83,9 @@ pub const METRICS: &[MetricSpec] = &[
     ANSWER_BYTES,
     INSPECTED,
     DISAGREED,
+    POSITIONS,
+    POSITION_BYTES,
+    SEARCHES,
 ];
 
 /// Handles of kept answers, made once.
@@ -119,6 +139,27 @@ impl LiveMetrics {
             stalled: STALLED.counter(&[]),
             refused: REFUSED.counter(&[]),
             corrected: CORRECTED.counter(&[]),
+        }
+    }
+}
+
+/// Handles of held positions, made once.
+#[derive(Clone, Debug)]
+pub(crate) struct NearMetrics {
+    pub(crate) devices: Gauge,
+    pub(crate) bytes: Gauge,
+    pub(crate) from_index: Counter,
+    pub(crate) from_store: Counter,
+}
+
+impl NearMetrics {
+    pub(crate) fn new() -> Self {
+        let searches = |from| SEARCHES.counter(&[("from", from)]);
+        Self {
+            devices: POSITIONS.gauge(&[]),
+            bytes: POSITION_BYTES.gauge(&[]),
+            from_index: searches("index"),
+            from_store: searches("store"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What one flush changed, as those who watch need it.
 //!
 //! Made of the rows that ClickHouse gets, so that the two never say different things. Quantiles and numbers of devices
-//! are left out: their sketches are many times as large as all the rest.
+//! are left out: their sketches are many times as large as all the rest. Of devices only where they are is told.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,6 +9,7 @@ use schemas::rows::{DeviceRows, RollupRows, Rows};
 
 use crate::{
     limits,
+    position::Positions,
     snapshot::{Place, Snapshot, Source, Values},
 };
 
@@ -28,6 +29,8 @@ pub struct Batch {
     pub groups: Vec<Group>,
     /// The newest event time of tenants, believed and not later than its receipt, Unix milliseconds.
     pub newest_ms: Vec<(Arc<str>, i64)>,
+    /// Where devices were last.
+    pub positions: Positions,
 }
 
 impl Batch {
@@ -37,13 +40,14 @@ impl Batch {
         Self {
             groups: groups(&rows.rollups, now_ms),
             newest_ms: newest(&rows.devices),
+            positions: Positions::of(&rows.devices),
         }
     }
 
     /// True when nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.newest_ms.is_empty()
+        self.groups.is_empty() && self.newest_ms.is_empty() && self.positions.is_empty()
     }
 
     /// Snapshots in all groups.

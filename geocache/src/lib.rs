@@ -1,4 +1,5 @@
-//! The geospatial cache: the newest snapshots of hexagons, kept while their bucket is recent, and told to whoever watches.
+//! The geospatial cache: the newest snapshots of hexagons, kept while their bucket is recent, and told to whoever watches,
+//! together with where devices were last.
 //!
 //! Processors publish what ClickHouse has just taken; servers watch. One seam, two implementations that pass one contract
 //! suite: in process, and Redis between processes.
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod local;
 pub mod metrics;
 pub mod notice;
+pub mod position;
 pub mod redis;
 mod shelf;
 pub mod snapshot;
@@ -20,6 +22,7 @@ pub mod snapshot;
 pub use batch::{Batch, Group};
 pub use local::LocalCache;
 pub use notice::{Notice, Notices};
+pub use position::{Position, Positions};
 pub use redis::RedisCache;
 pub use snapshot::{Place, Snapshot, Values};
 

@@ -16,6 +16,9 @@ pub const NOTICES_WAITING_MAX: usize = 16;
 /// Snapshots in one notice: larger batches are cut, so that no message grows beyond half a MiB.
 pub const NOTICE_SNAPSHOTS_MAX: usize = 8_192;
 
+/// Positions of devices in one notice, for the same reason.
+pub const NOTICE_POSITIONS_MAX: usize = 8_192;
+
 /// Batches waiting to be sent to the shared cache: a few flushes. More are dropped, since a cache that far behind is of no
 /// use.
 pub const BATCHES_WAITING_MAX: usize = 16;

@@ -17,6 +17,7 @@ const ORDER: &[&str] = &[
     "write_amplification",
     "end_to_end",
     "live",
+    "api",
 ];
 
 #[derive(Debug, PartialEq, Eq)]

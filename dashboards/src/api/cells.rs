@@ -13,14 +13,15 @@ use utoipa::ToSchema;
 
 use super::{
     Api, finite, geojson,
-    memory::{Question, Weigh},
+    hexagons::{Cell, Found},
+    memory::Question,
     parameters::Parameters,
     problem::Problem,
     reply::{Fingerprint, Format, Reply},
     seconds_text, sql,
     table::{Column, Table},
     time_text,
-    view::{self, Aggregate, BoundingBox, TimeRange, View},
+    view::{self, Aggregate, BoundingBox, View},
 };
 use crate::{StoredLevel, limits};
 
@@ -38,14 +39,6 @@ struct Asked {
     place: BoundingBox,
     level: StoredLevel,
     resolution: u8,
-}
-
-/// One hexagon.
-#[derive(Clone, Debug, Deserialize, Row)]
-struct Cell {
-    hexagon: u64,
-    value: f64,
-    events: u64,
 }
 
 /// A resolution with few enough hexagons.
@@ -86,33 +79,6 @@ pub(crate) struct Cells {
 /// What tells questions apart: tenant, metric, aggregate, range, period, place, resolution.
 pub(crate) type Key = (String, String, Aggregate, (u32, u32), u32, [u64; 4], u8);
 
-/// What the store said.
-#[derive(Clone, Debug)]
-pub(crate) struct Found {
-    cells: Vec<Cell>,
-    resolution: u8,
-    newest_ms: Option<i64>,
-}
-
-impl Weigh for Found {
-    fn weight_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.cells)
-    }
-}
-
-impl Found {
-    /// Whether both say the same, but for the last digits of sums, which depend on their order.
-    fn agrees(&self, other: &Self) -> bool {
-        let is_close = |(one, other): (&Cell, &Cell)| {
-            let tolerance = 1e-9 * one.value.abs().max(other.value.abs()).max(1.0);
-            let is_equal = (one.value - other.value).abs() <= tolerance || one.value.to_bits() == other.value.to_bits();
-            (one.hexagon, one.events) == (other.hexagon, other.events) && is_equal
-        };
-        let pairs = self.cells.iter().zip(&other.cells);
-        (self.resolution, self.cells.len()) == (other.resolution, other.cells.len()) && pairs.into_iter().all(is_close)
-    }
-}
-
 pub(crate) async fn answer(api: &Arc<Api>, query: Option<&str>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS)?;
@@ -139,7 +105,7 @@ pub(crate) async fn answer(api: &Arc<Api>, query: Option<&str>) -> Result<Reply,
         coarsened: resolution < asked.resolution,
         view: asked.view,
         resolution,
-        cells: &kept.value.cells,
+        found: &kept.value,
         fresh_ms,
     };
     Ok(Reply {
@@ -250,18 +216,16 @@ impl Asked {
 
     /// The last change of what is asked for; none where nobody tells.
     fn version(&self, api: &Api) -> Option<u64> {
-        let TimeRange { from, to } = self.view.range;
-        api.changes.version(&self.view.tenant, &self.view.metric, from..to)
+        let View {
+            tenant, metric, range, ..
+        } = &self.view;
+        api.changes.version(tenant, metric, &self.level, range.from..range.to)
     }
 
     async fn ask(&self, api: &Api) -> Result<Found, Problem> {
         let newest_ms = api.freshness_ms(&self.view.tenant).await?;
         let (cells, resolution) = cells(api, self).await?;
-        Ok(Found {
-            cells,
-            resolution,
-            newest_ms,
-        })
+        Ok(Found::new(cells, resolution, newest_ms))
     }
 
     fn bind(&self, query: Query, resolution: u8) -> Query {
@@ -279,56 +243,43 @@ struct Answer<'a> {
     resolution: u8,
     complete: bool,
     coarsened: bool,
-    cells: &'a [Cell],
+    found: &'a Found,
     fresh_ms: Option<i64>,
 }
 
 impl Answer<'_> {
     fn tag(&self, format: Format) -> String {
-        let numbers: Vec<u64> = self.cells.iter().flat_map(|cell| [cell.hexagon, cell.events]).collect();
         let shape = [
             format as u64,
             u64::from(self.resolution),
             u64::from(self.coarsened),
             u64::from(self.complete),
+            self.found.fingerprint(),
         ];
-        self.view
-            .fingerprint(Fingerprint::default())
-            .numbers(&shape)
-            .numbers(&numbers)
-            .values(&self.values())
-            .finish()
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.cells.iter().map(|cell| format!("{:x}", cell.hexagon)).collect()
-    }
-
-    fn values(&self) -> Vec<f64> {
-        self.cells.iter().map(|cell| cell.value).collect()
-    }
-
-    fn counts(&self) -> Vec<u64> {
-        self.cells.iter().map(|cell| cell.events).collect()
+        let fingerprint = self.view.fingerprint(Fingerprint::default());
+        fingerprint.numbers(&shape).finish()
     }
 
     fn write(&self, format: Format) -> Bytes {
-        let document = match format {
-            Format::Json => serde_json::to_vec(&self.json()),
-            Format::GeoJson => serde_json::to_vec(&self.geojson()),
+        match format {
+            Format::Json => self.found.written_into(&self.json()).into(),
+            Format::GeoJson => {
+                let document = serde_json::to_vec(&self.geojson());
+                document.expect("text and numbers are always JSON").into()
+            }
             Format::Csv | Format::Arrow => {
                 let columns = vec![
-                    ("cell", Column::Texts(self.names())),
-                    ("value", Column::Numbers(self.values())),
-                    ("count", Column::Counts(self.counts())),
+                    ("cell", Column::Texts(self.found.names())),
+                    ("value", Column::Numbers(self.found.values())),
+                    ("count", Column::Counts(self.found.counts())),
                 ];
                 let table = Table { columns };
-                return table.write(format).expect("the format is one of tables");
+                table.write(format).expect("the format is one of tables")
             }
-        };
-        document.expect("text and numbers are always JSON").into()
+        }
     }
 
+    /// All but the hexagons, which are written already.
     fn json(&self) -> Cells {
         Cells {
             metric: self.view.metric.clone(),
@@ -337,9 +288,9 @@ impl Answer<'_> {
             res: self.resolution,
             from: seconds_text(self.view.range.from),
             to: seconds_text(self.view.range.to),
-            cells: self.names(),
-            values: self.values().into_iter().map(finite).collect(),
-            counts: self.counts(),
+            cells: Vec::new(),
+            values: Vec::new(),
+            counts: Vec::new(),
             freshness: self.fresh_ms.map(time_text),
             complete: self.complete,
             coarsened: self.coarsened,
@@ -347,7 +298,7 @@ impl Answer<'_> {
     }
 
     fn geojson(&self) -> Value {
-        let features = self.cells.iter().map(|cell| {
+        let features = self.found.cells.iter().map(|cell| {
             let outline = CellIndex::try_from(cell.hexagon).map_or(Value::Null, geojson::hexagon);
             let name = format!("{:x}", cell.hexagon);
             let properties = json!({"cell": name, "value": finite(cell.value), "count": cell.events});

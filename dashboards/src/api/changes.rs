@@ -1,7 +1,7 @@
 //! When what was last changed, as notices tell: by this, answers that are kept in memory are known to hold still.
 //!
-//! Pure but for a lock. Kept by tenant, metric and hour of the bucket's start; where there are too many, everything counts
-//! as changed. Must never forget a change.
+//! Pure but for a lock. Kept by tenant, metric and stored level, for each of the latest buckets that changed; all earlier ones
+//! of a level count as one. Where there are too many, everything counts as changed. Must never forget a change.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,11 +9,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use geocache::Batch;
+use geocache::{Batch, Place};
 
-use crate::limits;
-
-const HOUR: u32 = 3_600;
+use crate::{StoredLevel, limits};
 
 /// What changed when, counted in batches.
 #[derive(Debug, Default)]
@@ -21,16 +19,28 @@ pub(crate) struct Changes {
     state: Mutex<State>,
 }
 
+/// Tenant (the empty one is all of them), metric, period and resolution.
+type Key = (String, String, u32, u8);
+
 #[derive(Debug, Default)]
 struct State {
     /// None: nobody tells.
     now: Option<u64>,
-    /// The last change of all that is not in `hours`.
+    /// The last change of all that is not in `levels`.
     floor: u64,
-    /// By tenant, where the empty one is all of them, and metric: the last change by hour.
-    hours: HashMap<(String, String), BTreeMap<u32, u64>>,
-    hour_count: usize,
+    levels: HashMap<Key, Touched>,
+    /// Buckets in all of `levels`.
+    bucket_count: usize,
     newest_ms: HashMap<String, i64>,
+}
+
+/// The last changes of a level.
+#[derive(Debug, Default)]
+struct Touched {
+    /// Of all buckets before those that are named.
+    before: u64,
+    /// By their start.
+    buckets: BTreeMap<u32, u64>,
 }
 
 impl Changes {
@@ -48,9 +58,8 @@ impl Changes {
             return;
         };
         for group in &batch.groups {
-            let hour = group.place.bucket_seconds / HOUR;
             for tenant in [&*group.place.tenant, ""] {
-                state.mark(tenant, &group.place.metric, hour, now);
+                state.mark(tenant, &group.place, now);
             }
         }
         for (tenant, newest_ms) in &batch.newest_ms {
@@ -58,7 +67,7 @@ impl Changes {
                 state.see(tenant, *newest_ms);
             }
         }
-        if state.hour_count > limits::CHANGED_HOURS_MAX {
+        if state.bucket_count > limits::CHANGED_BUCKETS_MAX {
             state.forget();
         }
     }
@@ -74,18 +83,22 @@ impl Changes {
     pub(crate) fn end(&self) {
         let mut state = self.state();
         state.floor = state.now.take().unwrap_or(state.floor);
-        state.forget_hours();
+        state.forget_levels();
     }
 
-    /// The last change of a range, in Unix seconds; none while nobody tells. As long as it stays the same, so does what
-    /// is stored of the range.
-    pub(crate) fn version(&self, tenant: &str, metric: &str, range: Range<u32>) -> Option<u64> {
+    /// The last change of a range of whole buckets, in Unix seconds; none while nobody tells. As long as it stays the same,
+    /// so does what is stored of the range.
+    pub(crate) fn version(&self, tenant: &str, metric: &str, level: &StoredLevel, range: Range<u32>) -> Option<u64> {
         let state = self.state();
         state.now?;
-        let hours = range.start / HOUR..range.end.div_ceil(HOUR);
-        let touched = state.hours.get(&(tenant.to_owned(), metric.to_owned()));
-        let last = touched.and_then(|touched| touched.range(hours).map(|(_, version)| *version).max());
-        Some(last.unwrap_or(0).max(state.floor))
+        let key = (
+            tenant.to_owned(),
+            metric.to_owned(),
+            level.period_seconds,
+            level.resolution,
+        );
+        let last = state.levels.get(&key).map_or(0, |touched| touched.last(range));
+        Some(last.max(state.floor))
     }
 
     /// The newest event time of a tenant that was told.
@@ -94,38 +107,70 @@ impl Changes {
     }
 }
 
-impl State {
-    fn mark(&mut self, tenant: &str, metric: &str, hour: u32, now: u64) {
-        let touched = self.hours.entry((tenant.to_owned(), metric.to_owned())).or_default();
-        if touched.insert(hour, now).is_none() {
-            self.hour_count += 1;
+impl Touched {
+    fn last(&self, range: Range<u32>) -> u64 {
+        let begins_before = self.buckets.keys().next().is_none_or(|first| range.start < *first);
+        let before = if begins_before { self.before } else { 0 };
+        self.buckets
+            .range(range)
+            .map(|(_, version)| *version)
+            .fold(before, u64::max)
+    }
+
+    /// Takes note of a change; returns by how many the named buckets have become more.
+    fn mark(&mut self, bucket: u32, now: u64) -> usize {
+        let is_new = self.buckets.insert(bucket, now).is_none();
+        if self.buckets.len() <= limits::CHANGED_BUCKETS_OF_LEVEL_MAX {
+            return usize::from(is_new);
         }
+        if let Some((_, version)) = self.buckets.pop_first() {
+            self.before = self.before.max(version);
+        }
+        0
+    }
+}
+
+impl State {
+    fn mark(&mut self, tenant: &str, place: &Place, now: u64) {
+        let key = (
+            tenant.to_owned(),
+            (*place.metric).to_owned(),
+            place.period_seconds,
+            place.resolution,
+        );
+        self.bucket_count += self.levels.entry(key).or_default().mark(place.bucket_seconds, now);
     }
 
     fn see(&mut self, tenant: &str, newest_ms: i64) {
         if let Some(held) = self.newest_ms.get_mut(tenant) {
             *held = (*held).max(newest_ms);
-        } else if self.newest_ms.len() < limits::CHANGED_HOURS_MAX {
+        } else if self.newest_ms.len() < limits::CHANGED_BUCKETS_MAX {
             self.newest_ms.insert(tenant.to_owned(), newest_ms);
         }
     }
 
     fn forget(&mut self) {
         self.floor = self.now.unwrap_or(self.floor);
-        self.forget_hours();
+        self.forget_levels();
     }
 
-    fn forget_hours(&mut self) {
-        self.hours.clear();
-        self.hour_count = 0;
+    fn forget_levels(&mut self) {
+        self.levels.clear();
+        self.bucket_count = 0;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use geocache::{Group, Place};
+    use geocache::Group;
 
     use super::*;
+
+    const MINUTES: StoredLevel = StoredLevel {
+        period_seconds: 60,
+        resolution: 9,
+        flush_interval_ms: 1_000,
+    };
 
     fn batch(tenant: &str, bucket_seconds: u32) -> Batch {
         let place = Place {
@@ -141,13 +186,14 @@ mod tests {
                 snapshots: Vec::new(),
             }],
             newest_ms: vec![(tenant.into(), 5)],
+            ..Batch::default()
         }
     }
 
     #[test]
-    fn a_change_is_one_of_its_hour_its_tenant_and_all_tenants() {
+    fn a_change_is_one_of_its_bucket_its_tenant_and_all_tenants() {
         let changes = Changes::default();
-        let version = |tenant: &str, range: Range<u32>| changes.version(tenant, "speed", range);
+        let version = |tenant: &str, range: Range<u32>| changes.version(tenant, "speed", &MINUTES, range);
         assert_eq!(version("a", 0..7_200), None, "nobody tells yet");
         changes.told(&batch("a", 60));
         assert_eq!(version("a", 0..7_200), None);
@@ -155,9 +201,15 @@ mod tests {
         let before = version("a", 0..7_200);
         assert!(before.is_some());
         changes.told(&batch("a", 3_660));
-        let after = version("a", 3_600..3_720);
-        assert!(after > before && version("", 0..7_200) == after && version("a", 0..3_601) == after);
-        assert_eq!((version("a", 0..3_600), version("b", 0..7_200)), (before, before));
+        let after = version("a", 3_660..3_720);
+        assert!(after > before && version("", 0..7_200) == after && version("a", 0..3_720) == after);
+        assert_eq!((version("a", 0..3_660), version("a", 3_720..7_200)), (before, before));
+        assert_eq!(version("b", 0..7_200), before);
+        let hours = StoredLevel {
+            period_seconds: 3_600,
+            ..MINUTES
+        };
+        assert_eq!(changes.version("a", "speed", &hours, 0..7_200), before);
         assert_eq!((changes.newest_ms("a"), changes.newest_ms("b")), (Some(5), None));
         // Whatever happened meanwhile, nothing that was known before holds.
         changes.end();
@@ -167,14 +219,34 @@ mod tests {
     }
 
     #[test]
-    fn too_many_hours_are_forgotten_as_changed() {
+    fn a_late_change_of_a_bucket_that_is_not_named_any_more_counts_for_all_of_those() {
+        let changes = Changes::default();
+        let version = |range: Range<u32>| changes.version("a", "speed", &MINUTES, range);
+        changes.begin();
+        let count = limits::CHANGED_BUCKETS_OF_LEVEL_MAX as u32;
+        for minute in 10..10 + count {
+            changes.told(&batch("a", minute * 60));
+        }
+        let (old, recent) = (version(0..300), version(600..660));
+        changes.told(&batch("a", 60));
+        assert!(version(0..300) > old, "the bucket itself");
+        assert!(version(300..360) > old, "whatever is as old");
+        assert_eq!(version(600..660), recent, "and nothing else");
+        // The newest bucket pushes out the oldest one, whose change is not forgotten.
+        changes.told(&batch("a", (10 + count) * 60));
+        assert!(version(600..660) >= recent);
+        assert_eq!(version((10 + count) * 60..u32::MAX), version(0..u32::MAX));
+    }
+
+    #[test]
+    fn too_many_buckets_are_forgotten_as_changed() {
         let changes = Changes::default();
         changes.begin();
-        let before = changes.version("a", "speed", 0..60);
-        for hour in 0..=limits::CHANGED_HOURS_MAX as u32 {
-            changes.told(&batch("b", hour * HOUR));
+        let before = changes.version("a", "speed", &MINUTES, 0..60);
+        for tenant in 0..=limits::CHANGED_BUCKETS_MAX {
+            changes.told(&batch(&tenant.to_string(), 60));
         }
-        assert!(changes.version("a", "speed", 0..60) > before);
-        assert!(changes.state().hour_count <= limits::CHANGED_HOURS_MAX);
+        assert!(changes.version("a", "speed", &MINUTES, 0..60) > before);
+        assert!(changes.state().bucket_count <= limits::CHANGED_BUCKETS_MAX);
     }
 }

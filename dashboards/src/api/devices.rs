@@ -17,7 +17,10 @@ use super::{
     time_text,
     view::{BoundingBox, EARTH_RADIUS_M},
 };
-use crate::limits;
+use crate::{
+    limits,
+    near::{Around, Filter, Near},
+};
 
 const FORMATS: [(&str, Format); 4] = [
     ("json", Format::Json),
@@ -87,7 +90,7 @@ pub(crate) struct NearDevice {
     lon: f64,
     /// Time of its last event.
     ts: String,
-    /// Along the great circle, on a sphere of the mean radius of the Earth.
+    /// Along the great circle, on a sphere of the mean radius of the Earth, to a millimetre.
     distance_m: f64,
 }
 
@@ -102,6 +105,8 @@ struct Page {
     tenant: String,
     device: String,
     place: Option<BoundingBox>,
+    /// A part of the name, in small letters; empty: any.
+    search: String,
     after: (String, String),
     limit: u32,
 }
@@ -113,17 +118,14 @@ pub(crate) async fn list(api: &Api, query: Option<&str>) -> Result<Reply, Proble
         tenant: parameters.tenant()?,
         device: String::new(),
         place: BoundingBox::read(&mut parameters)?,
+        search: parameters.search()?,
         after: read_cursor(&mut parameters)?,
         limit: parameters
             .integer("limit", 1, limits::DEVICES_MAX)?
             .unwrap_or(limits::DEVICES_DEFAULT),
     };
     parameters.finish()?;
-    let mut rows = page.ask(api, page.limit + 1).await?;
-    let has_more = rows.len() > page.limit as usize;
-    rows.truncate(page.limit as usize);
-    let last = rows.last().filter(|_| has_more);
-    let next = last.map(|last| format!("{}/{}", last.tenant, last.device));
+    let (rows, next) = page.read(api).await?;
     let body = match format {
         Format::Json => to_json(&Devices {
             devices: rows.into_iter().map(DeviceRow::into_device).collect(),
@@ -187,20 +189,68 @@ async fn find(api: &Api, tenant: &str, device: &str) -> Result<DeviceRow, Proble
         tenant: tenant.to_owned(),
         device: device.to_owned(),
         place: None,
+        search: String::new(),
         after: (String::new(), String::new()),
         limit: 1,
     };
-    let row = page.ask(api, 1).await?.pop();
+    let row = page.ask(api, 1, None).await?.pop();
     row.ok_or_else(|| Problem::new(Kind::NotFound, "no such device has reported to this tenant"))
 }
 
 impl Page {
-    async fn ask(&self, api: &Api, limit: u32) -> Result<Vec<DeviceRow>, Problem> {
+    /// The devices, and the cursor of the next page. Which ones they are is looked up in memory where it is known there.
+    async fn read(&self, api: &Api) -> Result<(Vec<DeviceRow>, Option<String>), Problem> {
+        let cursor = |(tenant, device): (&str, &str)| format!("{tenant}/{device}");
+        if let Some(mut names) = self.names(api).await {
+            let has_more = names.len() > self.limit as usize;
+            names.truncate(self.limit as usize);
+            let last = names.last().filter(|_| has_more);
+            let next = last.map(|(tenant, device)| cursor((tenant, device)));
+            let rows = match names.is_empty() {
+                true => Vec::new(),
+                false => self.ask(api, self.limit, Some(names)).await?,
+            };
+            return Ok((rows, next));
+        }
+        let mut rows = self.ask(api, self.limit + 1, None).await?;
+        let has_more = rows.len() > self.limit as usize;
+        rows.truncate(self.limit as usize);
+        let last = rows.last().filter(|_| has_more);
+        let next = last.map(|last| cursor((&last.tenant, &last.device)));
+        Ok((rows, next))
+    }
+
+    /// One more than the page has room for, where they are known in memory.
+    async fn names(&self, api: &Api) -> Option<Vec<(String, String)>> {
+        let filter = Filter {
+            search: self.search.clone(),
+            place: self.place,
+        };
+        let count_max = self.limit as usize + 1;
+        let found = api
+            .nearby
+            .names(self.tenant.clone(), filter, self.after.clone(), count_max);
+        found.await
+    }
+
+    /// All of them, or those of some names. These may have moved since: so they are looked at again.
+    async fn ask(
+        &self,
+        api: &Api,
+        limit: u32,
+        names: Option<Vec<(String, String)>>,
+    ) -> Result<Vec<DeviceRow>, Problem> {
+        let is_named = names.is_some();
+        let (tenants, devices): (Vec<String>, Vec<String>) = names.unwrap_or_default().into_iter().unzip();
         let query = api
             .store
             .query(sql::DEVICES)
             .param("tenant", &self.tenant)
             .param("device", &self.device)
+            .param("named", u8::from(is_named))
+            .param("tenants", tenants)
+            .param("devices", devices)
+            .param("search", &self.search)
             .param("after_tenant", &self.after.0)
             .param("after_device", &self.after.1)
             .param("everywhere", u8::from(self.place.is_none()))
@@ -237,18 +287,21 @@ pub(crate) async fn nearby(api: &Api, query: Option<&str>) -> Result<Reply, Prob
     let radius_m = radius_m.unwrap_or(limits::RADIUS_M_MAX);
     let limit = parameters.integer("limit", 1, limits::DEVICES_MAX)?;
     parameters.finish()?;
-    let query = api
-        .store
-        .query(sql::NEARBY)
-        .param("tenant", &tenant)
-        .param("lat", lat)
-        .param("lon", lon)
-        .param("earth_radius_m", EARTH_RADIUS_M)
-        .param("radius_m", radius_m)
-        .param("latitudes", (radius_m / EARTH_RADIUS_M).to_degrees() + LATITUDE_SLACK)
-        .param("limit", limit.unwrap_or(limits::NEARBY_DEFAULT));
-    let rows: Vec<NearRow> = api.store.rows(query).await?;
-    let devices: Vec<NearDevice> = rows.into_iter().map(NearRow::into_device).collect();
+    let around = Around {
+        tenant,
+        latitude: lat,
+        longitude: lon,
+        radius_m,
+        count_max: limit.unwrap_or(limits::NEARBY_DEFAULT) as usize,
+    };
+    let devices: Vec<NearDevice> = match api.nearby.nearest(around.clone()).await {
+        Some(found) => found.into_iter().map(NearDevice::from).collect(),
+        None => stored_nearby(api, &around)
+            .await?
+            .into_iter()
+            .map(NearDevice::from)
+            .collect(),
+    };
     let body = match format {
         Format::GeoJson => {
             let features = devices.iter().map(
@@ -261,17 +314,52 @@ pub(crate) async fn nearby(api: &Api, query: Option<&str>) -> Result<Reply, Prob
     Ok(Reply::changing(body.into(), format))
 }
 
-impl NearRow {
-    fn into_device(self) -> NearDevice {
-        NearDevice {
-            tenant: self.tenant,
-            device: self.device,
-            lat: self.lat,
-            lon: self.lon,
-            ts: time_text(self.ts_ms),
-            distance_m: self.distance_m,
+async fn stored_nearby(api: &Api, around: &Around) -> Result<Vec<NearRow>, Problem> {
+    let query = api
+        .store
+        .query(sql::NEARBY)
+        .param("tenant", &around.tenant)
+        .param("lat", around.latitude)
+        .param("lon", around.longitude)
+        .param("earth_radius_m", EARTH_RADIUS_M)
+        .param("radius_m", around.radius_m)
+        .param(
+            "latitudes",
+            (around.radius_m / EARTH_RADIUS_M).to_degrees() + LATITUDE_SLACK,
+        )
+        .param("limit", around.count_max as u32);
+    api.store.rows(query).await
+}
+
+impl From<NearRow> for NearDevice {
+    fn from(row: NearRow) -> Self {
+        Self {
+            tenant: row.tenant,
+            device: row.device,
+            lat: row.lat,
+            lon: row.lon,
+            ts: time_text(row.ts_ms),
+            distance_m: to_millimetres(row.distance_m),
         }
     }
+}
+
+impl From<Near> for NearDevice {
+    fn from(near: Near) -> Self {
+        Self {
+            tenant: near.tenant,
+            device: near.device,
+            lat: near.latitude,
+            lon: near.longitude,
+            ts: time_text(near.ts_ms),
+            distance_m: to_millimetres(near.distance_m),
+        }
+    }
+}
+
+/// Positions are kept to a centimetre. The last digits are rounding, of whoever computed it.
+fn to_millimetres(distance_m: f64) -> f64 {
+    (distance_m * 1e3).round() / 1e3
 }
 
 fn to_json(document: &impl Serialize) -> Vec<u8> {

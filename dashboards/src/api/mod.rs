@@ -9,6 +9,7 @@ mod cells;
 pub(crate) mod changes;
 mod devices;
 mod geojson;
+mod hexagons;
 mod memory;
 mod openapi;
 pub(crate) mod parameters;
@@ -42,7 +43,7 @@ use self::{
     reply::{Format, Reply},
     store::Store,
 };
-use crate::Queries;
+use crate::{Queries, near::Nearby};
 
 /// What answers are made from.
 pub(crate) struct Api {
@@ -51,7 +52,9 @@ pub(crate) struct Api {
     pub(crate) clock: Arc<dyn Clock>,
     /// What has changed, as far as somebody tells.
     pub(crate) changes: Changes,
-    cells: Arc<Memory<cells::Key, cells::Found>>,
+    /// Where devices were last.
+    pub(crate) nearby: Arc<Nearby>,
+    cells: Arc<Memory<cells::Key, hexagons::Found>>,
 }
 
 #[derive(Deserialize, Row)]
@@ -66,6 +69,7 @@ impl Api {
             levels: queries.levels,
             clock,
             changes: Changes::default(),
+            nearby: Nearby::new(),
             cells: Memory::new(),
         }
     }

@@ -123,6 +123,11 @@ fn operations() -> Vec<Operation> {
             parameters: vec![
                 tenant(),
                 bbox("Devices whose last position lies in it"),
+                (
+                    "search",
+                    Kind::Text,
+                    "Devices with this in their name, whatever the case of letters",
+                ),
                 limit(),
                 cursor(),
             ],

@@ -68,6 +68,12 @@ impl Parameters {
             .transpose()
     }
 
+    /// A part of a device's name, in small letters; an empty text where nothing is said.
+    pub(crate) fn search(&mut self) -> Result<String, Problem> {
+        let search = self.text("search").map(|search| identifier("search", search));
+        Ok(search.transpose()?.unwrap_or_default().to_ascii_lowercase())
+    }
+
     pub(crate) fn metric(&mut self) -> Result<String, Problem> {
         let metric = self
             .text("metric")

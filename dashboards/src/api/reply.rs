@@ -80,8 +80,12 @@ impl Fingerprint {
         self
     }
 
+    pub(crate) fn number(self) -> u64 {
+        self.hash.digest()
+    }
+
     pub(crate) fn finish(self) -> String {
-        format!("W/\"{:016x}\"", self.hash.digest())
+        format!("W/\"{:016x}\"", self.number())
     }
 }
 

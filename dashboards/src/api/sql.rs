@@ -20,6 +20,7 @@ pub(crate) const SERIES: &str = merging!("series.sql", "value.sql");
 pub(crate) const SERIES_BBOX: &str = merging!("series_bbox.sql", "value.sql", "in_box.sql");
 pub(crate) const SERIES_DEVICE: &str = include_str!("../../queries/series_device.sql");
 pub(crate) const DEVICES: &str = include_str!("../../queries/devices.sql");
+pub(crate) const POSITIONS: &str = include_str!("../../queries/positions.sql");
 pub(crate) const NEARBY: &str = include_str!("../../queries/nearby.sql");
 pub(crate) const TRACK: &str = include_str!("../../queries/track.sql");
 pub(crate) const CATALOG: &str = include_str!("../../queries/catalog.sql");
@@ -93,7 +94,8 @@ mod tests {
                     "{name}: {hole}"
                 );
                 assert!(
-                    kind.bytes().all(|letter| letter.is_ascii_alphanumeric()),
+                    kind.bytes()
+                        .all(|letter| letter.is_ascii_alphanumeric() || b"()".contains(&letter)),
                     "{name}: {hole}"
                 );
             }
@@ -109,7 +111,7 @@ mod tests {
                 "{name}"
             );
         }
-        for (name, source) in folder("src/api").into_iter().chain(folder("src/live")) {
+        for (name, source) in ["src/api", "src/live", "src/near"].into_iter().flat_map(folder) {
             for part in source.split(".query(").skip(1).filter(|_| name != "sql.rs") {
                 let is_ours = part.starts_with("sql::") || part.starts_with("\"SELECT 1\"");
                 assert!(is_ours, "{name}: .query({}", part.lines().next().unwrap_or_default());

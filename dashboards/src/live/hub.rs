@@ -64,6 +64,7 @@ impl Hub {
     /// A hub, and its task begins. What is published from now on is heard.
     pub(crate) fn start(api: Arc<Api>, cache: Option<Arc<dyn CellCache>>, shutdown: Shutdown) -> Arc<Self> {
         let notices = cache.as_ref().map(|cache| cache.watch());
+        tokio::spawn(api.nearby.clone().run(api.clone(), shutdown.clone()));
         let hub = Arc::new(Self {
             api,
             cache,
@@ -148,18 +149,22 @@ impl Hub {
         loop {
             tokio::select! {
                 () = shutdown.requested() => return,
-                notice = next(&mut notices) => match notice {
-                    Some(Notice::Changed(batch)) => self.changed(&batch),
-                    Some(Notice::Lost) => {
-                        is_told = true;
-                        self.api.changes.begin();
-                        self.read_all();
+                notice = next(&mut notices) => {
+                    let notice = notice.unwrap_or(Notice::Gone);
+                    self.api.nearby.told(&notice);
+                    match notice {
+                        Notice::Changed(batch) => self.changed(&batch),
+                        Notice::Lost => {
+                            is_told = true;
+                            self.api.changes.begin();
+                            self.read_all();
+                        }
+                        Notice::Gone => {
+                            is_told = false;
+                            self.api.changes.end();
+                        }
                     }
-                    Some(Notice::Gone) | None => {
-                        is_told = false;
-                        self.api.changes.end();
-                    }
-                },
+                }
                 _ = rounds.tick() => self.end_round(is_told),
             }
         }

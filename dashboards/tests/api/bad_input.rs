@@ -84,6 +84,9 @@ async fn every_parameter_has_limits_and_is_named() {
         ("cells?metric=a&device=a", "device"),
         ("devices?limit=0", "limit"),
         ("devices?limit=1001", "limit"),
+        ("devices?search=", "search"),
+        ("devices?search=a%25", "search"),
+        ("devices?search=a%0Ab", "search"),
         ("devices?cursor=a", "cursor"),
         ("devices?cursor=a/%27", "cursor"),
         ("devices/a/b?x=1", "x"),
@@ -134,7 +137,7 @@ async fn attempts_to_inject_are_refused_everywhere() {
     ];
     let parameters = [
         "metric", "tenant", "agg", "period", "from", "to", "bbox", "res", "format", "cell", "device", "limit",
-        "cursor", "lat", "lon", "radius_m",
+        "cursor", "lat", "lon", "radius_m", "search",
     ];
     for attempt in attempts {
         for endpoint in ENDPOINTS {

@@ -6,8 +6,10 @@
 
 mod bad_input;
 mod caching;
+mod charts;
 mod devices;
 mod fleet;
+mod nearby;
 mod oracle;
 mod rig;
 mod trouble;

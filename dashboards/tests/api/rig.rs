@@ -1,11 +1,15 @@
 //! The shared engine, a database and a web server for each test, and a client.
 
-use std::{net::SocketAddr, sync::OnceLock};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use axum::body::Body;
 use clickhouse::Client;
 use dashboards::{Queries, Site, StoredLevel, WebServer, serve};
 use embedded::clickhouse::{ClickHouseConfig, ClickHouseServer};
+use geocache::CellCache;
 use http_body_util::BodyExt;
 use hyper::{Request, header::HeaderMap};
 use hyper_util::{client::legacy, rt::TokioExecutor};
@@ -44,6 +48,21 @@ fn engine() -> SocketAddr {
         });
         receiver.recv().expect("the server starts: its own message is above")
     })
+}
+
+/// Where the engine answers.
+pub(crate) fn url() -> String {
+    format!("http://{}", engine())
+}
+
+/// Status and text of an answer.
+pub(crate) async fn post(url: &str, body: &str) -> (u16, String) {
+    let client: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::post(url).body(Body::from(body.to_owned())).unwrap();
+    let response = client.request(request).await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The levels that are stored by default.
@@ -88,9 +107,7 @@ impl Answer {
 impl Api {
     /// Over an empty, migrated database.
     pub(crate) async fn start(database: &str) -> Self {
-        let client = Client::default()
-            .with_url(format!("http://{}", engine()))
-            .with_user("default");
+        let client = Client::default().with_url(url()).with_user("default");
         for migration in MIGRATIONS {
             for statement in migration.statements(database, &Engines::Plain).unwrap() {
                 client.query_raw(&statement).execute().await.unwrap();
@@ -100,15 +117,21 @@ impl Api {
     }
 
     pub(crate) async fn over(store: Client) -> Self {
+        Self::told_by(store, None).await
+    }
+
+    /// One that hears of changes.
+    pub(crate) async fn told_by(store: Client, cache: Option<Arc<dyn CellCache>>) -> Self {
         let site = Site {
             queries: Some(Queries {
                 client: store.clone(),
                 levels: levels(),
             }),
+            cache,
             ..Site::default()
         };
         let (trigger, shutdown) = Shutdown::new();
-        let health = Health::new(std::sync::Arc::new(SystemClock::new()));
+        let health = Health::new(Arc::new(SystemClock::new()));
         let server = serve("127.0.0.1:0", site, health, shutdown).await.unwrap();
         Self { store, server, trigger }
     }

@@ -191,9 +191,11 @@ impl Publisher {
 
 /// A batch in pieces that messages can hold.
 fn pieces(batch: Batch) -> Vec<Batch> {
+    let mut positions = batch.positions.chunks(limits::NOTICE_POSITIONS_MAX).into_iter();
     let mut pieces = vec![Batch {
         groups: Vec::new(),
         newest_ms: batch.newest_ms,
+        positions: positions.next().unwrap_or_default(),
     }];
     let mut room = limits::NOTICE_SNAPSHOTS_MAX;
     for Group { place, mut snapshots } in batch.groups {
@@ -208,11 +210,18 @@ fn pieces(batch: Batch) -> Vec<Batch> {
             if rest.is_empty() {
                 break;
             }
-            pieces.push(Batch::default());
+            pieces.push(Batch {
+                positions: positions.next().unwrap_or_default(),
+                ..Batch::default()
+            });
             room = limits::NOTICE_SNAPSHOTS_MAX;
             snapshots = rest;
         }
     }
+    pieces.extend(positions.map(|positions| Batch {
+        positions,
+        ..Batch::default()
+    }));
     pieces
 }
 
@@ -220,7 +229,7 @@ fn pieces(batch: Batch) -> Vec<Batch> {
 mod tests {
     use super::*;
     use crate::{
-        Values,
+        Position, Positions, Values,
         snapshot::{Place, Snapshot, Source},
     };
 
@@ -247,13 +256,27 @@ mod tests {
                 .collect(),
         };
         let max = limits::NOTICE_SNAPSHOTS_MAX;
-        for counts in [
+        for (round, counts) in [
             vec![],
             vec![0],
             vec![max],
             vec![max + 1],
             vec![5, max, 2 * max + 3, 0, 7],
-        ] {
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let positions: Positions = (0..round * limits::NOTICE_POSITIONS_MAX + round % 3)
+                .map(|number| Position {
+                    tenant: "a",
+                    device: "b",
+                    partition: 0,
+                    version: number as u64,
+                    ts_ms: 0,
+                    latitude_e7: 0,
+                    longitude_e7: 0,
+                })
+                .collect();
             let groups = counts
                 .iter()
                 .enumerate()
@@ -261,8 +284,13 @@ mod tests {
             let batch = Batch {
                 groups: groups.collect(),
                 newest_ms: Vec::new(),
+                positions: positions.clone(),
             };
             let pieces = pieces(batch);
+            let together: Positions = pieces.iter().flat_map(|piece| piece.positions.iter()).collect();
+            assert_eq!(together, positions);
+            let most = pieces.iter().map(|piece| piece.positions.iter().count()).max();
+            assert!(most <= Some(limits::NOTICE_POSITIONS_MAX), "{round}");
             assert!(pieces.iter().all(|piece| piece.snapshot_count() <= max), "{counts:?}");
             let total: usize = pieces.iter().map(Batch::snapshot_count).sum();
             assert_eq!(total, counts.iter().sum::<usize>());

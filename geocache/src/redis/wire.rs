@@ -6,16 +6,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Group,
+    Batch, Group, Position,
     snapshot::{Place, Snapshot, Source, Values},
 };
 
 /// The channel of changes.
-pub(super) const CHANGES: &str = "meridian:g1:changes";
+pub(super) const CHANGES: &str = "meridian:g2:changes";
 
 /// A channel for one who watches to hear itself on.
 pub(super) fn echo_channel(watcher: u64) -> String {
-    format!("meridian:g1:echo:{watcher:x}")
+    format!("meridian:g2:echo:{watcher:x}")
 }
 
 /// The key of a place. Names of tenants and metrics have no `|`.
@@ -32,7 +32,7 @@ pub(super) fn tenants_key(place: &Place) -> String {
         metric,
         ..
     } = place;
-    format!("meridian:g1:cells|{period_seconds}|{resolution}|{bucket_seconds}|{metric}")
+    format!("meridian:g2:cells|{period_seconds}|{resolution}|{bucket_seconds}|{metric}")
 }
 
 const VERSION_DIGITS: usize = 16;
@@ -103,6 +103,7 @@ struct WireMessage {
 struct WireBatch {
     groups: Vec<WireGroup>,
     newest_ms: Vec<(String, i64)>,
+    positions: Vec<WirePosition>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -117,6 +118,9 @@ struct WireGroup {
 
 /// Cell, partition, generation, version, count, sum, minimum, maximum.
 type WireSnapshot = (u64, u16, u64, u64, u64, f64, f64, f64);
+
+/// Tenant, device, partition, version, time in Unix milliseconds, latitude and longitude in 1e-7 degrees.
+type WirePosition = (String, String, u16, u64, i64, i32, i32);
 
 impl Message {
     pub(super) fn write(self) -> Vec<u8> {
@@ -153,8 +157,23 @@ impl From<Batch> for WireBatch {
         Self {
             groups: batch.groups.into_iter().map(group).collect(),
             newest_ms: newest_ms.collect(),
+            positions: batch.positions.iter().map(flat_position).collect(),
         }
     }
+}
+
+fn flat_position(position: Position<'_>) -> WirePosition {
+    let Position {
+        tenant,
+        device,
+        partition,
+        version,
+        ts_ms,
+        latitude_e7,
+        longitude_e7,
+    } = position;
+    let (tenant, device) = (tenant.to_owned(), device.to_owned());
+    (tenant, device, partition, version, ts_ms, latitude_e7, longitude_e7)
 }
 
 fn flat(snapshot: &Snapshot) -> WireSnapshot {
@@ -183,7 +202,22 @@ impl From<WireBatch> for Batch {
         Self {
             groups: batch.groups.into_iter().map(group).collect(),
             newest_ms: newest_ms.collect(),
+            positions: batch.positions.iter().map(whole_position).collect(),
         }
+    }
+}
+
+fn whole_position(
+    (tenant, device, partition, version, ts_ms, latitude_e7, longitude_e7): &WirePosition,
+) -> Position<'_> {
+    Position {
+        tenant,
+        device,
+        partition: *partition,
+        version: *version,
+        ts_ms: *ts_ms,
+        latitude_e7: *latitude_e7,
+        longitude_e7: *longitude_e7,
     }
 }
 
@@ -210,9 +244,22 @@ mod tests {
         })
     }
 
+    fn some_position() -> impl Strategy<Value = WirePosition> {
+        let names = ("[a-z]{1,3}", "[A-Za-z0-9._:-]{1,9}");
+        let numbers = (any::<u16>(), any::<u64>(), any::<i64>(), any::<i32>(), any::<i32>());
+        (names, numbers).prop_map(
+            |((tenant, device), (partition, version, ts_ms, latitude_e7, longitude_e7))| {
+                (tenant, device, partition, version, ts_ms, latitude_e7, longitude_e7)
+            },
+        )
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_is_read(snapshots in proptest::collection::vec(some_snapshot(), 0..20)) {
+        fn what_is_written_is_read(
+            snapshots in proptest::collection::vec(some_snapshot(), 0..20),
+            positions in proptest::collection::vec(some_position(), 0..20),
+        ) {
             for one in &snapshots {
                 prop_assert_eq!(snapshot(field(one).as_bytes(), &value(one)), Some(*one));
             }
@@ -226,6 +273,7 @@ mod tests {
             let batch = Batch {
                 groups: vec![Group { place, snapshots }],
                 newest_ms: vec![("acme".into(), 5)],
+                positions: positions.iter().map(whole_position).collect(),
             };
             let message = || Message { publisher: 1, sequence: 2, batch: Some(batch.clone()) };
             prop_assert_eq!(Message::read(&message().write()), Some(message()));

@@ -9,7 +9,7 @@ mod subject;
 
 use std::collections::BTreeMap;
 
-use geocache::{Batch, Group, Notice, Place, Snapshot, Values, snapshot::Source};
+use geocache::{Batch, Group, Notice, Place, Position, Positions, Snapshot, Values, snapshot::Source};
 
 use crate::subject::{NOW_SECONDS, Subject, hold, until_changed, until_lost};
 
@@ -38,6 +38,7 @@ promises!(
     a_large_batch_is_heard_whole,
     old_buckets_are_told_and_not_held,
     what_was_changed_otherwise_is_told_as_lost,
+    positions_of_devices_are_told_whole_and_in_order,
 );
 
 fn place(tenant: &str, bucket_seconds: u32) -> Place {
@@ -70,7 +71,7 @@ fn snapshot(cell: u64, generation: u64, version: u64) -> Snapshot {
 fn batch(place: Place, snapshots: Vec<Snapshot>) -> Batch {
     Batch {
         groups: vec![Group { place, snapshots }],
-        newest_ms: Vec::new(),
+        ..Batch::default()
     }
 }
 
@@ -183,6 +184,43 @@ async fn what_was_changed_otherwise_is_told_as_lost(subject: Subject) {
     until_changed(&mut notices).await;
     subject.cache.lose();
     until_lost(&mut notices).await;
+}
+
+/// Some of a large fleet, each with a position of its own.
+fn positions(count: u32) -> Positions {
+    let names: Vec<String> = (0..count).map(|number| format!("bus-{number}")).collect();
+    let mut positions = Positions::default();
+    for (number, device) in (0..).zip(&names) {
+        positions.push(&Position {
+            tenant: ["acme", "beta"][number as usize % 2],
+            device,
+            partition: 7,
+            version: u64::MAX - number as u64,
+            ts_ms: i64::from(NOW_SECONDS) * 1_000 + i64::from(number),
+            latitude_e7: number * 1_000,
+            longitude_e7: if number % 5 == 0 { i32::MIN } else { -number },
+        });
+    }
+    positions
+}
+
+async fn positions_of_devices_are_told_whole_and_in_order(subject: Subject) {
+    let mut notices = subject.watch().await;
+    for count in [1, 20_000] {
+        let all = positions(count);
+        subject.cache.publish(Batch {
+            groups: batch(place("acme", NOW_SECONDS), vec![snapshot(1, 1, count.into())]).groups,
+            positions: all.clone(),
+            ..Batch::default()
+        });
+        let (mut heard, mut snapshots) = (Positions::default(), 0);
+        while heard.len() < all.len() {
+            let part = until_changed(&mut notices).await;
+            snapshots += part.snapshot_count();
+            part.positions.iter().for_each(|position| heard.push(&position));
+        }
+        assert!(heard == all && snapshots == 1, "{count}");
+    }
 }
 
 #[tokio::test]

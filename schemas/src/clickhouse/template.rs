@@ -27,6 +27,9 @@ pub enum RenderError {
     Placeholder(String),
 }
 
+/// Parameters that charts are asked with: they stay as they are.
+const CHART_PARAMETERS: [&str; 2] = ["rounding:UInt32", "seconds:UInt32"];
+
 /// Fills `{database}`, `{on_cluster}`, `{engine_replacing TABLE [VERSION COLUMN]}`, `{log_settings}` and `{merge}`.
 ///
 /// # Errors
@@ -53,6 +56,9 @@ pub fn render(template: &str, database: &str, engines: &Engines) -> Result<Strin
 fn fill(sql: &mut String, placeholder: &str, database: &str, engines: &Engines) -> Result<(), RenderError> {
     let words: Vec<&str> = placeholder.split(' ').collect();
     match (words.as_slice(), engines) {
+        ([parameter], _) if CHART_PARAMETERS.contains(parameter) => {
+            let _ = write!(sql, "{{{parameter}}}");
+        }
         (["database"], _) => sql.push_str(database),
         (["log_settings"], _) => sql.push_str(LOG_SETTINGS),
         (["merge"], _) => sql.push_str(MERGE_SQL.trim_end()),
