@@ -190,6 +190,7 @@ async fn check_tables(client: &Client, database: &str, found: &mut Inspection) -
         "dead_letter_replay_log",
         "dead_letter_replays",
         "ledger",
+        "api_key_log",
         "schema_migrations",
     ] {
         if find(name).is_none() {

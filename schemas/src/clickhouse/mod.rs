@@ -25,7 +25,7 @@ pub struct Migration {
 }
 
 /// All migrations in order.
-pub const MIGRATIONS: [Migration; 8] = [
+pub const MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "0001_schema_migrations",
@@ -65,6 +65,11 @@ pub const MIGRATIONS: [Migration; 8] = [
         version: 8,
         name: "0008_ledger",
         template: include_str!("../../clickhouse/0008_ledger.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "0009_api_keys",
+        template: include_str!("../../clickhouse/0009_api_keys.sql"),
     },
 ];
 
