@@ -10,7 +10,8 @@ use platform::{
 
 use crate::{
     commands::{
-        audit, config, dlq, embedded, ingest, loadtest, migrate, process, rollups, serve, tap, trace, up, validate,
+        audit, config, dlq, embedded, ingest, keys, loadtest, migrate, process, rollups, serve, tap, trace, up,
+        validate,
     },
     config::{ValidConfig, loader, read},
     failure::Failure,
@@ -64,6 +65,7 @@ enum Command {
     Config(config::ConfigOptions),
     Dlq(dlq::DlqOptions),
     Audit(audit::AuditOptions),
+    Keys(keys::KeysOptions),
     Rollups(rollups::RollupsOptions),
     Tap(tap::TapOptions),
     Trace(trace::TraceOptions),
@@ -110,6 +112,7 @@ impl Command {
             Self::Validate(options) => validate::run(&options, common).await,
             Self::Config(options) => config::run(&options, common),
             Self::Dlq(options) => dlq::run(&options, common).await,
+            Self::Keys(options) => keys::run(&options, common).await,
             Self::Audit(options) => audit::run(&options, common).await,
             Self::Rollups(options) => rollups::run(&options, common).await,
             Self::Tap(options) => tap::run(&options, common).await,

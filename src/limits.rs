@@ -1,6 +1,6 @@
 //! Every bound of the binary itself, with its reason.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// How long a start waits for backing services that are not there yet. Services that are started together come up
 /// within this time; one that does not has another problem, and who started us wants to know.
@@ -75,3 +75,13 @@ pub(crate) const REPLAY_FAULTS_TOLD: usize = 3;
 
 /// Rollup cells that `trace` asks for in one statement: some 100 KB of text, below the server's bound on a query.
 pub(crate) const TRACE_CELLS_AT_ONCE: usize = 1_000;
+
+/// How long a key may live, where it is said: from what tests need to what nobody outlives.
+pub(crate) const KEY_LIFETIME: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(100 * 366 * 86_400);
+
+/// Bytes of the name of a key: a line.
+pub(crate) const KEY_NAME_BYTES_MAX: usize = 256;
+
+/// How long a start waits for the table of keys: without it the door is closed, and everything else goes on.
+pub(crate) const KEYS_WAIT: Duration = Duration::from_secs(5);

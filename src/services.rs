@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use dashboards::{Queries, Site, StoredLevel};
+use dashboards::{Queries, Site, StoredLevel, read_keys};
 use embedded::{
     EmbeddedError,
     clickhouse::{ClickHouseConfig, ClickHouseServer},
@@ -18,6 +18,8 @@ use platform::{
     shutdown::{Shutdown, ShutdownTrigger},
 };
 
+use tokio::time::timeout;
+
 use crate::{
     config::{ClickHouseSettings, EmbeddedSettings, ValidConfig},
     failure::Failure,
@@ -25,6 +27,7 @@ use crate::{
     process::Process,
     stages::Stages,
     startup::port_failure,
+    when,
 };
 
 /// A running MQTT broker.
@@ -143,20 +146,10 @@ pub(crate) async fn start_metrics(
     Ok(url)
 }
 
-/// What the query API reads from the server at `url`. Nothing where others than this machine could ask: there are no
-/// credentials yet, and everybody would see all tenants.
-pub(crate) fn queries(config: &ValidConfig, url: &str) -> Option<Queries> {
-    let host = &config.serve_listen.host;
-    let is_loopback = |ip: std::net::IpAddr| ip.to_canonical().is_loopback();
-    if host != "localhost" && !host.parse().is_ok_and(is_loopback) {
-        tracing::warn!(
-            listen = %config.serve_listen,
-            "queries are not answered: without credentials, `[serve] listen` has to be a loopback address"
-        );
-        return None;
-    }
+/// What the query API reads from the server at `url`.
+pub(crate) fn queries(config: &ValidConfig, url: &str) -> Queries {
     let levels = config.process.parameters.rollup.levels.iter();
-    Some(Queries {
+    Queries {
         client: config.clickhouse.client(url),
         levels: levels
             .map(|level| StoredLevel {
@@ -165,7 +158,57 @@ pub(crate) fn queries(config: &ValidConfig, url: &str) -> Option<Queries> {
                 flush_interval_ms: level.flush_interval_ms,
             })
             .collect(),
-    })
+    }
+}
+
+/// Whether only this machine can reach the web side.
+pub(crate) fn is_local(config: &ValidConfig) -> bool {
+    let host = &config.serve_listen.host;
+    let is_loopback = |ip: std::net::IpAddr| ip.to_canonical().is_loopback();
+    host == "localhost" || host.parse().is_ok_and(is_loopback)
+}
+
+/// Refuses to listen where others could ask as long as nobody has a credential: there would be nobody to answer. Where
+/// the keys cannot be read the start goes on, and the door stays closed until they can.
+///
+/// # Errors
+/// When there is no credential.
+pub(crate) async fn check_credentials(config: &ValidConfig, clickhouse: Option<&str>) -> Result<(), Failure> {
+    if is_local(config) || config.access.tokens.is_some() {
+        return Ok(());
+    }
+    let keys = match clickhouse {
+        Some(url) => timeout(limits::KEYS_WAIT, read_keys(&config.clickhouse.client(url))).await,
+        None => Ok(Ok(Vec::new())),
+    };
+    match keys {
+        Ok(Ok(keys)) if keys.iter().any(|key| key.is_good(when::now_ms())) => Ok(()),
+        Ok(Ok(_)) => Err(Failure::usage(no_credential(config))),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the API keys cannot be read yet; nothing is answered until they can");
+            Ok(())
+        }
+        Err(_elapsed) => {
+            tracing::warn!("the API keys cannot be read yet; nothing is answered until they can");
+            Ok(())
+        }
+    }
+}
+
+/// What to do where others can reach the web side and nobody has a credential.
+pub(crate) fn no_credential(config: &ValidConfig) -> String {
+    let how = match config.clickhouse.url {
+        Some(_) => "run `meridian keys new --tenant TENANT` with this configuration, or give `[serve.jwt]`",
+        None => {
+            "start once with `[serve] listen = \"127.0.0.1:8080\"`, run `meridian keys new --tenant TENANT` while it runs, \
+             and start again"
+        }
+    };
+    format!(
+        "`[serve] listen` is `{}`, which other machines can reach, and no API key is good: {how}; or listen on a loopback \
+         address",
+        config.serve_listen
+    )
 }
 
 /// The cache between processors and the web side: shared in Redis where one is configured. Redis need not be there yet.

@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the report"))]
 
+mod access;
 mod api;
 mod assets;
 pub mod limits;
@@ -15,6 +16,14 @@ mod page;
 mod server;
 mod tap;
 
+pub use access::{
+    buckets::Rate,
+    caller::Scope,
+    key::{NewKey, NoRandomness},
+    limiter::{Network, NoNetwork, RequestLimits},
+    ring::{KEY_TABLE, KeyRow, read_keys},
+    token::{KeySource, Signing, TokenSettings},
+};
 pub use page::StartPage;
-pub use server::{Queries, ServeError, Site, StoredLevel, WebServer, serve};
+pub use server::{Access, Queries, ServeError, Site, StoredLevel, WebServer, serve};
 pub use tap::{PATH as TAP_PATH, Tap};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::access::buckets::Rate;
+
 /// Open requests at shutdown get this long: pages are made in memory.
 pub const DRAIN_MAX: Duration = Duration::from_secs(1);
 
@@ -62,8 +64,46 @@ pub const CATALOG_METRICS_MAX: u32 = 10_000;
 /// Queries that ClickHouse works on for us at once: it uses all cores for each, so more only wait there.
 pub const QUERIES_MAX: usize = 16;
 
+/// Of these, places for all but live maps: two are always left to those.
+pub const VIEW_QUERIES_MAX: usize = 14;
+
+/// Places for exports: a quarter, so that people do not notice them.
+pub const EXPORT_QUERIES_MAX: usize = 4;
+
+/// Places for one tenant: three quarters, so that the others are answered too.
+pub const TENANT_QUERIES_MAX: usize = 12;
+
+/// Queries that wait, of all and of one tenant: at a tenth of a second each, those at the end would be answered in time.
+pub const QUEUE_MAX: usize = 256;
+/// See [`QUEUE_MAX`].
+pub const TENANT_QUEUE_MAX: usize = 128;
+
 /// How long a query waits for its turn, before the client is told to come back.
 pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The same for exports, which programs wait for.
+pub const EXPORT_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Lite mode begins when one of twenty queries takes longer than this: then a person sees the map stutter.
+pub const LITE_SLOW: Duration = Duration::from_secs(2);
+
+/// It ends when none of these takes longer than this, and so long: what went well once may not twice.
+pub const LITE_QUICK: Duration = Duration::from_secs(1);
+/// See [`LITE_QUICK`].
+pub const LITE_CALM: Duration = Duration::from_secs(10);
+
+/// It begins, too, when so many queries wait for their turn, and ends when hardly one does.
+pub const LITE_QUEUE_LONG: usize = 16;
+/// See [`LITE_QUEUE_LONG`].
+pub const LITE_QUEUE_SHORT: usize = 2;
+
+/// Queries that are looked at: those of the last half minute, and not more than can be sorted in a microsecond or two.
+pub const LITE_WINDOW: Duration = Duration::from_secs(30);
+/// See [`LITE_WINDOW`].
+pub const LITE_QUERIES_MAX: usize = 128;
+
+/// Fewer queries than this say nothing about the store.
+pub const LITE_QUERIES_MIN: usize = 8;
 
 /// When a client that was turned away should come again.
 pub const RETRY_AFTER_SECONDS: u32 = 2;
@@ -182,6 +222,58 @@ pub const POSITIONS_RECHECK_INTERVAL: Duration = Duration::from_secs(600);
 /// Pause before positions are read again after something was missed or the store did not answer.
 pub const POSITIONS_READ_PAUSE: Duration = Duration::from_secs(2);
 
+/// How often the table of keys is read: a key that is revoked opens nothing after this. The table is tiny.
+pub const KEYS_REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long one reading of it may take.
+pub const KEYS_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes of a login: a key has 81, a token some thousand.
+pub const LOGIN_BYTES_MAX: usize = 16 << 10;
+
+/// How long a browser keeps a login: a working day.
+pub const SESSION_AGE_SECONDS: i64 = 12 * 3_600;
+
+/// Credentials of one address that are refused as such; more are turned away with the time to wait. Nobody guesses 256
+/// bits: this keeps logs and processors quiet.
+pub const FAILED_LOGINS: Rate = Rate {
+    per_second: 1,
+    at_once: 30,
+};
+
+/// Credentials, and addresses, that are counted apart: some 100 bytes each. Those who do not fit in share one count.
+pub const LIMITED_CLIENTS_MAX: usize = 65_536;
+
+/// Bytes of a token; below what the head of a request may have.
+pub const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// Bytes of what a browser holds: it drops a cookie of more than four thousand, with its name and attributes.
+pub const COOKIE_BYTES_MAX: usize = 3 << 10;
+
+/// How far clocks of issuers may be off.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+
+/// How often the keys of an issuer are fetched again, so that one that was withdrawn is forgotten.
+pub const ISSUER_KEYS_REFRESH: Duration = Duration::from_secs(600);
+
+/// Shortest pause between two attempts to fetch them, whatever tokens name.
+pub const ISSUER_KEYS_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long they count while the issuer does not answer: a night.
+pub const ISSUER_KEYS_AGE_MAX: Duration = Duration::from_secs(12 * 3_600);
+
+/// Bytes of the keys of an issuer: they have some thousand.
+pub const ISSUER_KEYS_BYTES_MAX: usize = 256 << 10;
+
+/// How long fetching them may take: who asks is waiting.
+pub const ISSUER_KEYS_WAIT: Duration = Duration::from_secs(5);
+
+const _: () = assert!(ISSUER_KEYS_PAUSE.as_secs() < ISSUER_KEYS_REFRESH.as_secs());
+const _: () = assert!(ISSUER_KEYS_REFRESH.as_secs() < ISSUER_KEYS_AGE_MAX.as_secs());
+const _: () = assert!(TOKEN_BYTES_MAX < LOGIN_BYTES_MAX);
+const _: () = assert!(EXPORT_QUERIES_MAX < VIEW_QUERIES_MAX && VIEW_QUERIES_MAX < QUERIES_MAX);
+const _: () = assert!(TENANT_QUERIES_MAX < VIEW_QUERIES_MAX && TENANT_QUEUE_MAX < QUEUE_MAX);
+const _: () = assert!(LITE_QUICK.as_millis() < LITE_SLOW.as_millis() && LITE_QUEUE_SHORT < LITE_QUEUE_LONG);
 const _: () = assert!(LIVE_CLIENTS_MAX < CONNECTIONS_MAX);
 const _: () = assert!(LIVE_HEARTBEAT.as_secs() < LIVE_SILENT_MAX.as_secs());
 const _: () = assert!(WATCHED_CELLS_MAX >= HEXAGONS_MAX as usize);

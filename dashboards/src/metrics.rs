@@ -3,6 +3,8 @@
 use ::metrics::{Counter, Gauge};
 use platform::telemetry::{MetricSpec, MetricUnit};
 
+use crate::api::problem::Kind;
+
 const COUNT: MetricUnit = MetricUnit::Count;
 
 const CLIENTS: MetricSpec = MetricSpec::new_gauge("meridian_live_clients", COUNT, "Live streams that are open.");
@@ -32,11 +34,23 @@ const CORRECTED: MetricSpec = MetricSpec::new_counter(
     "Snapshots of hexagons that ClickHouse had with other values than the live map, at the same version.",
 );
 
+const LITE: MetricSpec = MetricSpec::new_gauge(
+    "meridian_lite",
+    COUNT,
+    "1 while ClickHouse does not keep up and hexagons are answered coarser, or older.",
+);
+const TURNED_AWAY: MetricSpec = MetricSpec::new_counter(
+    "meridian_requests_refused_total",
+    COUNT,
+    "Requests that were not let in, by reason: `credential` (none, or no good), `scope`, `host`, `rate`, `connections`, \
+     `unknown` (the keys are not known yet).",
+);
+
 const ANSWERS: MetricSpec = MetricSpec::new_counter(
     "meridian_answers_total",
     COUNT,
     "Answers about hexagons, by where they came from: `memory`, `store`, `shared` (somebody else was asking the store), \
-     `stale` (the store was busy or away).",
+     `stale` (the store was busy or away), `lite` (coarser, or older, to spare the store).",
 );
 const ANSWER_BYTES: MetricSpec = MetricSpec::new_gauge(
     "meridian_answers_kept_bytes",
@@ -79,6 +93,8 @@ pub const METRICS: &[MetricSpec] = &[
     STALLED,
     REFUSED,
     CORRECTED,
+    LITE,
+    TURNED_AWAY,
     ANSWERS,
     ANSWER_BYTES,
     INSPECTED,
@@ -95,6 +111,7 @@ pub(crate) struct MemoryMetrics {
     pub(crate) misses: Counter,
     pub(crate) shared: Counter,
     pub(crate) stale: Counter,
+    pub(crate) lite: Counter,
     pub(crate) bytes: Gauge,
     pub(crate) inspected: Counter,
     pub(crate) disagreed: Counter,
@@ -108,9 +125,58 @@ impl MemoryMetrics {
             misses: answers("store"),
             shared: answers("shared"),
             stale: answers("stale"),
+            lite: answers("lite"),
             bytes: ANSWER_BYTES.gauge(&[]),
             inspected: INSPECTED.counter(&[]),
             disagreed: DISAGREED.counter(&[]),
+        }
+    }
+}
+
+/// Handles of the store, made once.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreMetrics {
+    pub(crate) lite: Gauge,
+}
+
+impl StoreMetrics {
+    pub(crate) fn new() -> Self {
+        Self { lite: LITE.gauge(&[]) }
+    }
+}
+
+/// Handles of the door, made once.
+#[derive(Clone, Debug)]
+pub(crate) struct DoorMetrics {
+    pub(crate) credential: Counter,
+    pub(crate) scope: Counter,
+    pub(crate) host: Counter,
+    pub(crate) rate: Counter,
+    pub(crate) connections: Counter,
+    pub(crate) unknown: Counter,
+}
+
+impl DoorMetrics {
+    pub(crate) fn new() -> Self {
+        let refused = |reason| TURNED_AWAY.counter(&[("reason", reason)]);
+        Self {
+            credential: refused("credential"),
+            scope: refused("scope"),
+            host: refused("host"),
+            rate: refused("rate"),
+            connections: refused("connections"),
+            unknown: refused("unknown"),
+        }
+    }
+
+    /// Counts a refusal.
+    pub(crate) fn refused(&self, kind: Kind) {
+        match kind {
+            Kind::CredentialMissing | Kind::CredentialRefused => self.credential.increment(1),
+            Kind::ScopeMissing => self.scope.increment(1),
+            Kind::HostRefused => self.host.increment(1),
+            Kind::RateLimited => self.rate.increment(1),
+            _ => self.unknown.increment(1),
         }
     }
 }

@@ -36,9 +36,7 @@ impl Map {
                 "This build has no map: <code>cargo xtask web</code> builds the page, then build <code>meridian</code> \
                  again."
             }
-            Self::NoQueries => {
-                "No map: queries are answered on loopback addresses only, as long as there are no credentials."
-            }
+            Self::NoQueries => "No map: there is no ClickHouse to ask.",
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::{
         HeaderMap, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE},
     },
+    middleware,
     response::{Html, IntoResponse, Response},
     routing::get,
 };
@@ -32,9 +33,18 @@ use tokio::{
 
 use crate::{
     StartPage,
-    api::{self, Api},
+    access::{
+        self, Gate,
+        caller::{Caller, Scope},
+        limiter::{Counted, Limiter, RequestLimits},
+        ring::KeyRing,
+        session,
+        token::{TokenSettings, Tokens},
+    },
+    api::{self, Api, turns::Class},
     limits,
     live::{self, Hangup, Live},
+    metrics::DoorMetrics,
     tap::{self, Tappable},
 };
 
@@ -77,6 +87,8 @@ pub struct Site {
     pub queries: Option<Queries>,
     /// Tells what changes, for live streams; without it they read the store every few seconds.
     pub cache: Option<Arc<dyn CellCache>>,
+    /// Who is let in, and how often.
+    pub access: Access,
 }
 
 impl Site {
@@ -89,6 +101,15 @@ impl Site {
         });
         self
     }
+}
+
+/// Who is let in, beside those who have a key, and how often.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Limits of credentials and addresses.
+    pub limits: RequestLimits,
+    /// Which tokens are believed, if any.
+    pub tokens: Option<TokenSettings>,
 }
 
 /// What queries read.
@@ -115,7 +136,7 @@ pub struct StoredLevel {
 #[derive(Debug)]
 pub(crate) struct Pages {
     start: StartPage,
-    health: Health,
+    pub(crate) health: Health,
     pub(crate) tap: Option<Tappable>,
 }
 
@@ -136,20 +157,47 @@ pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown)
         log,
         queries,
         cache,
+        access,
     } = site;
     let tap = log.map(|log| Tappable::new(log, shutdown.clone()));
+    let ring = queries
+        .as_ref()
+        .map(|queries| Arc::new(KeyRing::new(queries.client.clone())));
+    if let Some(ring) = &ring {
+        // So that the first request finds the door as it is. Where there is no answer, it is closed until there is one.
+        let _ = ring.refresh().await;
+        tokio::spawn(ring.clone().keep(shutdown.clone()));
+    }
+    let gate = Arc::new(Gate {
+        ring,
+        metrics: DoorMetrics::new(),
+        limiter: Limiter::new(&access.limits, health.clock()),
+        tokens: access.tokens.map(|settings| Tokens::new(settings, health.clock())),
+        is_loopback: address.ip().to_canonical().is_loopback(),
+        clock: health.clock(),
+    });
+    {
+        let gate = gate.clone();
+        tokio::spawn(async move {
+            if let Some(tokens) = &gate.tokens {
+                tokens.prepare().await;
+            }
+        });
+    }
     let api = queries.map(|queries| Arc::new(Api::new(queries, health.clock())));
     if let Some(api) = &api {
         let component = health.component(QUERIES_COMPONENT, Need::Required);
         tokio::spawn(api.store().watch(component, shutdown.clone()));
     }
-    let live = api.clone().map(|api| Live::start(api, cache, shutdown.clone()));
-    let router = router(Pages { start, health, tap }, api, live);
-    let task = tokio::spawn(run(listener, router, shutdown));
+    let live = api
+        .as_ref()
+        .map(|api| Live::start(api.of(Class::Live, ""), cache, shutdown.clone()));
+    let router = router(Pages { start, health, tap }, api, live, gate.clone());
+    let task = tokio::spawn(run(listener, router, gate, shutdown));
     Ok(WebServer { address, task })
 }
 
-fn router(pages: Pages, api: Option<Arc<Api>>, live: Option<Arc<Live>>) -> Router {
+fn router(pages: Pages, api: Option<Arc<Api>>, live: Option<Arc<Live>>, gate: Arc<Gate>) -> Router {
     let pages = Router::new()
         .route("/", get(dashboard))
         .route("/status", get(start_page))
@@ -166,12 +214,15 @@ fn router(pages: Pages, api: Option<Arc<Api>>, live: Option<Arc<Live>>) -> Route
         Some(live) => routes.merge(live::router(live)),
         None => routes,
     };
+    // Last, so that it stands before all of them.
     routes
+        .merge(session::router(gate.clone()))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
+        .layer(middleware::from_fn_with_state(gate, access::guard))
 }
 
-async fn run(listener: TcpListener, router: Router, shutdown: Shutdown) {
+async fn run(listener: TcpListener, router: Router, gate: Arc<Gate>, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -180,6 +231,12 @@ async fn run(listener: TcpListener, router: Router, shutdown: Shutdown) {
             () = shutdown.requested() => break,
             Some(_ended) = connections.join_next() => {}
             (stream, peer, place) = accept(&listener, &places) => {
+                let Some(counted) = gate.limiter.connection(peer.ip()) else {
+                    gate.metrics.connections.increment(1);
+                    tracing::debug!(%peer, "an address has too many connections; this one is closed");
+                    continue;
+                };
+                let place = (place, counted);
                 connections.spawn(serve_connection(stream, peer, place, router.clone(), shutdown.clone()));
             }
         }
@@ -210,7 +267,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, Option<Counted>),
     router: Router,
     shutdown: Shutdown,
 ) {
@@ -251,10 +308,15 @@ async fn serve_connection(
 }
 
 /// The map, where there is something to show on it; else what runs, and how to get the map.
-async fn dashboard(pages: State<Arc<Pages>>, request: HeaderMap) -> Response {
+async fn dashboard(pages: State<Arc<Pages>>, caller: Option<Extension<Caller>>, request: HeaderMap) -> Response {
     match crate::assets::index(&request) {
-        Some(map) if pages.start.has_map() => map,
-        _ => start_page(pages).await.into_response(),
+        Some(map) if pages.start.has_map() => return map,
+        _ => {}
+    }
+    match caller.map(|Extension(caller)| caller.check(Scope::Operate)) {
+        Some(Ok(())) => start_page(pages).await.into_response(),
+        Some(Err(problem)) => problem.into_response(),
+        None => access::missing().into_response(),
     }
 }
 
@@ -264,23 +326,29 @@ async fn start_page(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
 }
 
 /// Live means that this answer arrives: a process that is merely unready must not be restarted for it.
-async fn healthz(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
-    probe(StatusCode::OK, &pages.health)
+async fn healthz(State(pages): State<Arc<Pages>>, caller: Option<Extension<Caller>>) -> impl IntoResponse {
+    probe(StatusCode::OK, &pages.health, caller)
 }
 
-async fn readyz(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+async fn readyz(State(pages): State<Arc<Pages>>, caller: Option<Extension<Caller>>) -> impl IntoResponse {
     let status = if pages.health.report().is_ready() {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    probe(status, &pages.health)
+    probe(status, &pages.health, caller)
 }
 
-/// A probe that is answered from a cache says nothing.
-fn probe(status: StatusCode, health: &Health) -> impl IntoResponse + use<> {
+/// A probe that is answered from a cache says nothing. What the parts say is for who may know it: addresses are in it.
+fn probe(status: StatusCode, health: &Health, caller: Option<Extension<Caller>>) -> impl IntoResponse + use<> {
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
-    (status, headers, health.report().to_json())
+    let report = health.report();
+    let may_know = caller.is_some_and(|Extension(caller)| caller.check(Scope::Operate).is_ok());
+    let text = match may_know {
+        true => report.to_json(),
+        false => format!("{{\"ready\":{}}}", report.is_ready()),
+    };
+    (status, headers, text)
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
-//! A live view of events as they pass through the log, one canonical event in a line, for who sits at this machine.
+//! A live view of events as they pass through the log, one canonical event in a line, for who operates the pipeline.
 //!
 //! Reads from the end of the log on, as a group of its own that never commits: it takes nothing from anybody, and a slow
-//! reader only slows itself down. Must never answer another machine: there are no credentials yet.
+//! reader only slows itself down. Must never show an event of a tenant that is not the caller's.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
+    Extension,
     body::Body,
-    extract::{ConnectInfo, Query, State},
+    extract::{Query, State},
     http::{
         StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -17,12 +18,12 @@ use axum::{
 use bytes::Bytes;
 use eventlog::{Consumer, ConsumerEvent, Headers, Log, LogError, RecordBatch, Subscription};
 use futures::stream;
-use platform::shutdown::Shutdown;
+use platform::{clock::Clock, shutdown::Shutdown};
 use schemas::record;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{limits, server::Pages};
+use crate::{access::caller::Caller, limits, server::Pages};
 
 /// Where it is served.
 pub const PATH: &str = "/api/v1/tap";
@@ -111,20 +112,24 @@ struct Flow {
     tap: Tap,
     consumer: Box<dyn Consumer>,
     shutdown: Shutdown,
+    caller: Caller,
+    clock: Arc<dyn Clock>,
     _place: OwnedSemaphorePermit,
 }
 
 pub(crate) async fn answer(
     State(pages): State<Arc<Pages>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Query(tap): Query<Tap>,
+    Extension(caller): Extension<Caller>,
+    Query(mut tap): Query<Tap>,
 ) -> Response {
     let refuse = |status: StatusCode, text: &'static str| (status, text).into_response();
     let Some(tappable) = &pages.tap else {
         return refuse(StatusCode::NOT_FOUND, "this process has no event log\n");
     };
-    if !peer.ip().to_canonical().is_loopback() {
-        return refuse(StatusCode::FORBIDDEN, "the tap is for this machine only\n");
+    match caller.tenant(tap.tenant.take()) {
+        Ok(all) if all.is_empty() => {}
+        Ok(tenant) => tap.tenant = Some(tenant),
+        Err(problem) => return problem.into_response(),
     }
     let Ok(place) = tappable.places.clone().try_acquire_owned() else {
         return refuse(StatusCode::TOO_MANY_REQUESTS, "all taps are in use; close one\n");
@@ -140,13 +145,15 @@ pub(crate) async fn answer(
         tap,
         consumer,
         shutdown: tappable.shutdown.clone(),
+        caller,
+        clock: pages.health.clock(),
         _place: place,
     };
     let headers = [(CONTENT_TYPE, "application/x-ndjson"), (CACHE_CONTROL, "no-store")];
     (headers, Body::from_stream(stream::unfold(flow, next_piece))).into_response()
 }
 
-/// What the client gets next; none at shutdown.
+/// What the client gets next; none at shutdown, or when its credential has ended.
 async fn next_piece(mut flow: Flow) -> Option<(Result<Bytes, LogError>, Flow)> {
     loop {
         let lines = tokio::select! {
@@ -154,6 +161,9 @@ async fn next_piece(mut flow: Flow) -> Option<(Result<Bytes, LogError>, Flow)> {
             () = flow.shutdown.requested() => return None,
             lines = flow.tap.next(flow.consumer.as_mut()) => lines,
         };
+        if !flow.caller.holds(flow.clock.wall_ms()) {
+            return None;
+        }
         match lines {
             Ok(lines) if lines.is_empty() => {}
             lines => return Some((lines.map(Bytes::from), flow)),

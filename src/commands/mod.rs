@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod dlq;
 pub(crate) mod embedded;
 pub(crate) mod ingest;
+pub(crate) mod keys;
 pub(crate) mod loadtest;
 pub(crate) mod migrate;
 pub(crate) mod process;

@@ -51,10 +51,15 @@ async fn start(
     process: &Process,
 ) -> Result<[(&'static str, String); 2], Failure> {
     let metrics_url = services::start_metrics(stages, &config.metrics_listen, process).await?;
-    let mut site = Site::default();
-    match &config.clickhouse.url {
+    let clickhouse = config.clickhouse.url.as_ref();
+    services::check_credentials(config, clickhouse.map(platform::config::Url::expose)).await?;
+    let mut site = Site {
+        access: config.access.clone(),
+        ..Site::default()
+    };
+    match clickhouse {
         Some(url) => {
-            site.queries = services::queries(config, url.expose());
+            site.queries = Some(services::queries(config, url.expose()));
             site.cache = services::shared_cache(config, process)?;
             site.start.add("ClickHouse", &url.to_string());
         }

@@ -7,7 +7,11 @@ use std::{fmt::Write, path::PathBuf};
 use clap::Args;
 use dashboards::{TAP_PATH, Tap};
 use http_body_util::{BodyExt, Empty};
-use hyper::{Response, body::Incoming};
+use hyper::{
+    Request, Response, Uri,
+    body::Incoming,
+    header::{AUTHORIZATION, HeaderValue},
+};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use platform::{shutdown::Shutdown, telemetry::LogFormat};
 use schemas::{Event, record};
@@ -21,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   meridian tap                                           of the `meridian up` that runs on ./meridian-data
   meridian tap --tenant acme --device truck-7 --json
+  meridian tap --key-file operator.key                   where keys are asked for: one with the scope `operate`
   meridian tap --config meridian.toml                    of Kafka, if the configuration has a section [kafka]";
 
 /// Show events as they pass through the log, one line each
@@ -39,6 +44,9 @@ pub(crate) struct TapOptions {
     /// Data folder of the `meridian up` to look into, where there is no Kafka [default: ./meridian-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// File with an API key that has the scope `operate`, where `meridian up` asks for one
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
 }
 
 /// Runs until a signal comes.
@@ -58,7 +66,7 @@ pub(crate) async fn run(options: &TapOptions, common: &CommonOptions) -> Result<
     } else {
         let running = Endpoints::find(options.data_dir.as_deref())?.map(|endpoints| endpoints.http);
         let address = running.unwrap_or_else(|| format!("http://{}", config.serve_listen));
-        follow_web(&address, &tap, json, &shutdown).await
+        follow_web(&address, &tap, options.key()?, json, &shutdown).await
     }
 }
 
@@ -79,8 +87,27 @@ async fn follow_kafka(config: &ValidConfig, tap: &Tap, json: bool, shutdown: &Sh
     Ok(())
 }
 
-async fn follow_web(address: &str, tap: &Tap, json: bool, shutdown: &Shutdown) -> Result<(), Failure> {
-    let mut response = ask(address, tap).await?;
+impl TapOptions {
+    /// What is sent as `Authorization`; never to be shown.
+    fn key(&self) -> Result<Option<HeaderValue>, Failure> {
+        let Some(path) = &self.key_file else { return Ok(None) };
+        let fault = |error: String| Failure::usage(format!("`{}`: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", text.trim()));
+        let mut bearer = bearer.map_err(|_| fault("it is no API key".to_owned()))?;
+        bearer.set_sensitive(true);
+        Ok(Some(bearer))
+    }
+}
+
+async fn follow_web(
+    address: &str,
+    tap: &Tap,
+    key: Option<HeaderValue>,
+    json: bool,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let mut response = ask(address, tap, key).await?;
     tracing::info!(address, "watching from the end of the log on");
     // The end of what arrived may be in the middle of a line.
     let mut pending: Vec<u8> = Vec::new();
@@ -103,7 +130,7 @@ async fn follow_web(address: &str, tap: &Tap, json: bool, shutdown: &Shutdown) -
     }
 }
 
-async fn ask(address: &str, tap: &Tap) -> Result<Response<Incoming>, Failure> {
+async fn ask(address: &str, tap: &Tap, key: Option<HeaderValue>) -> Result<Response<Incoming>, Failure> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in [("tenant", &tap.tenant), ("device", &tap.device)] {
         if let Some(value) = value {
@@ -111,9 +138,14 @@ async fn ask(address: &str, tap: &Tap) -> Result<Response<Incoming>, Failure> {
         }
     }
     let uri = format!("{address}{TAP_PATH}?{}", query.finish()).parse();
-    let uri = uri.map_err(|error| Failure::runtime(format!("`{address}` is no address: {error}")))?;
+    let uri: Uri = uri.map_err(|error| Failure::runtime(format!("`{address}` is no address: {error}")))?;
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = uri;
+    if let Some(key) = key {
+        request.headers_mut().insert(AUTHORIZATION, key);
+    }
     let client: Client<_, Empty<&[u8]>> = Client::builder(TokioExecutor::new()).build_http();
-    let response = client.get(uri).await.map_err(|_error| {
+    let response = client.request(request).await.map_err(|_error| {
         Failure::runtime(format!(
             "no `meridian up` answers at {address}: start it, name its folder with `--data-dir`, or give a configuration \
              with a section `[kafka]`"

@@ -142,6 +142,7 @@ async fn start(
     let clickhouse = start_engine(stages, &config, data_dir, &mut rows).await?;
     pipeline::prepare_clickhouse(&config.clickhouse, &clickhouse, process).await?;
 
+    services::check_credentials(&config, Some(&clickhouse)).await?;
     let log = pipeline::open_log(&config, data_dir.log()).await?;
     services::keep_log(stages, log.clone());
     pipeline::prepare_log(&log, &config.log, process).await?;
@@ -163,8 +164,9 @@ async fn start(
 
     let mut site = Site {
         log: Some(log),
-        queries: services::queries(&config, &clickhouse),
+        queries: Some(services::queries(&config, &clickhouse)),
         cache: Some(cache),
+        access: config.access.clone(),
         ..Site::default()
     };
     for (name, address) in &rows {

@@ -6,7 +6,7 @@ use processors::{
     migrate::{self, Fault},
 };
 
-use crate::{cli::CommonOptions, config::ValidConfig, failure::Failure, output, probe};
+use crate::{cli::CommonOptions, config::ValidConfig, failure::Failure, output, probe, services};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +29,7 @@ pub(crate) struct ValidateOptions {
 pub(crate) async fn run(options: &ValidateOptions, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
     if !options.connect {
-        return output::print("the configuration is valid\n");
+        return output::print(&format!("the configuration is valid\n{}", note(&config)));
     }
     let mut findings = Findings::default();
     brokers(&config, &mut findings).await;
@@ -37,6 +37,7 @@ pub(crate) async fn run(options: &ValidateOptions, common: &CommonOptions) -> Re
     checkpoints(&config, &mut findings);
     clickhouse(&config, &mut findings).await;
     redis(&config, &mut findings).await;
+    credentials(&config, &mut findings).await;
     output::print(&findings.passed)?;
     if findings.faults.is_empty() {
         return output::print("the configuration is valid, and every service that it names can be used\n");
@@ -45,6 +46,28 @@ pub(crate) async fn run(options: &ValidateOptions, common: &CommonOptions) -> Re
         "not everything can be used:\n  {}",
         findings.faults.join("\n  ")
     )))
+}
+
+/// What cannot be seen without asking.
+fn note(config: &ValidConfig) -> &'static str {
+    match services::is_local(config) || config.access.tokens.is_some() {
+        true => "",
+        false => {
+            "note: `[serve] listen` can be reached by other machines, so `serve` and `up` start only where there is an API \
+             key: `--connect` looks for one, `meridian keys new` makes one\n"
+        }
+    }
+}
+
+async fn credentials(config: &ValidConfig, findings: &mut Findings) {
+    let Some(url) = config.clickhouse.url.as_ref().filter(|_| !services::is_local(config)) else {
+        return;
+    };
+    let checked = services::check_credentials(config, Some(url.expose())).await;
+    findings.add(
+        "a credential for the web side",
+        checked.map_err(|failure| failure.to_string()),
+    );
 }
 
 /// What was found, in the order of an event's path.

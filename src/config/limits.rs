@@ -41,3 +41,6 @@ pub(super) const LOG_LINGER: RangeInclusive<Duration> = Duration::ZERO..=Duratio
 /// Sessions at brokers: what MQTT can express in seconds.
 pub(super) const SESSION_EXPIRY: RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_secs(u32::MAX as u64 - 1);
+
+/// Requests in a second, at once, or connections: more than any client needs, and a slip is no more than that.
+pub(super) const REQUESTS: RangeInclusive<u64> = 1..=1_000_000;

@@ -10,6 +10,7 @@ mod limits;
 mod log;
 mod mqtt;
 mod process;
+mod serve;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,8 @@ pub(crate) struct ValidConfig {
     pub(crate) redis_url: Option<Url>,
     /// Where the web side listens.
     pub(crate) serve_listen: HostPort,
+    /// Who is let in there, and how often.
+    pub(crate) access: dashboards::Access,
     /// Where metrics are served.
     pub(crate) metrics_listen: HostPort,
     /// What `up` starts where nothing is named.
@@ -82,6 +85,7 @@ fn read_root(root: &Section<'_>) -> ValidConfig {
         clickhouse: clickhouse::read(root),
         redis_url: redis_url.and_then(|field| field.url(&["redis"])),
         serve_listen: root.section("serve").required("listen").host_port(),
+        access: serve::read(&root.section("serve")),
         metrics_listen: root.section("telemetry").required("metrics_listen").host_port(),
         embedded: embedded::read(&root.section("embedded")),
     }

@@ -61,6 +61,7 @@ fn every_key_of_the_default_file_is_read() {
             "password_file = \"/etc/meridian/clickhouse-password\"",
             "password = \"secret\"",
         )
+        .replace("jwks_file = \"/etc/meridian/jwks.json\"\n", "")
         .replace("engines = \"plain\"", "engines = \"replicated\"");
     let config = loader().unwrap().text("everything", everything).load().unwrap();
     let (_, unread) = config.read_and_list_unread(read_root).unwrap();
@@ -191,6 +192,35 @@ fn the_environment_and_options_win_over_files() {
     let config = read(&loaded).unwrap();
     assert_eq!(config.log.kafka.unwrap().client.brokers, "a:1,b:2");
     assert_eq!(config.serve_listen.to_string(), "0.0.0.0:1");
+}
+
+#[test]
+fn who_is_let_in_is_configured_with_its_limits() {
+    let plain = settings("").unwrap().access;
+    assert_eq!(plain.limits, dashboards::RequestLimits::default());
+    assert!(plain.tokens.is_none());
+    let jwt = |rest: &str| format!("[serve.jwt]\nissuer = \"i\"\naudience = \"a\"\n{rest}");
+    let tokens = settings(&jwt("jwks_file = \"keys.json\""))
+        .unwrap()
+        .access
+        .tokens
+        .unwrap();
+    assert_eq!(
+        (tokens.tenant_claim.as_str(), tokens.scope_claim.as_deref()),
+        ("tenant", Some("scope"))
+    );
+    assert_eq!(tokens.signings.len(), 3);
+    assert!(settings(&jwt("jwks_url = \"http://127.0.0.1:1/keys\"\nscope_claim = \"\"")).is_ok());
+    check_faults(&jwt(""), &["serve.jwt.jwks_url"]);
+    check_faults(&jwt("jwks_url = \"http://issuer.example/keys\""), &["write https://"]);
+    check_faults(&jwt("jwks_file = \"a\"\njwks_url = \"https://a/\""), &["remove one"]);
+    check_faults(
+        &jwt("jwks_file = \"a\"\nalgorithms = [\"HS256\", \"RS256\"]"),
+        &["`HS256`"],
+    );
+    check_faults(&jwt("jwks_file = \"a\"\nalgorithms = []"), &["is empty"]);
+    check_faults("[serve]\ntrusted_proxies = [\"10.0.0.0/99\"]", &["`10.0.0.0/99`"]);
+    check_faults("[serve.limits]\nrequests_per_second = 0", &["requests_per_second"]);
 }
 
 #[test]

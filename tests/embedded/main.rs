@@ -15,6 +15,7 @@ mod crashes;
 mod dead_letters;
 mod device;
 mod first_start;
+mod keys;
 mod kills;
 mod life;
 mod live;

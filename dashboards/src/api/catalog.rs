@@ -13,7 +13,7 @@ use super::{
     table::{Column, Table},
     time_text,
 };
-use crate::limits;
+use crate::{access::caller::Request, limits};
 
 const FORMATS: [(&str, Format); 2] = [("json", Format::Json), ("csv", Format::Csv)];
 
@@ -40,7 +40,7 @@ pub(crate) struct Catalog {
     metrics: Vec<CatalogMetric>,
 }
 
-pub(crate) async fn answer(api: &Api, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn answer(api: &Api, query: Request<'_>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS)?;
     let tenant = parameters.tenant()?;

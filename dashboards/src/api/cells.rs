@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{
     Api, finite, geojson,
     hexagons::{Cell, Found},
-    memory::Question,
+    memory::{Kept, Question},
     parameters::Parameters,
     problem::Problem,
     reply::{Fingerprint, Format, Reply},
@@ -23,7 +23,7 @@ use super::{
     time_text,
     view::{self, Aggregate, BoundingBox, View},
 };
-use crate::{StoredLevel, limits};
+use crate::{StoredLevel, access::caller::Request, limits};
 
 const FORMATS: [(&str, Format); 4] = [
     ("json", Format::Json),
@@ -74,20 +74,20 @@ pub(crate) struct Cells {
     complete: bool,
     /// `res` is lower than asked for, since there were too many cells.
     coarsened: bool,
+    /// The store does not keep up, and this is coarser, or older, than it could be.
+    lite: bool,
 }
 
 /// What tells questions apart: tenant, metric, aggregate, range, period, place, resolution.
 pub(crate) type Key = (String, String, Aggregate, (u32, u32), u32, [u64; 4], u8);
 
-pub(crate) async fn answer(api: &Arc<Api>, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn answer(api: &Arc<Api>, query: Request<'_>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS)?;
     let asked = read(api, parameters)?;
     let is_settled = asked.view.range.is_before(Some(api.clock.wall_ms()));
-    let kept = api
-        .cells
-        .answer(asked.question(api, is_settled), api.store.is_busy())
-        .await?;
+    let (kept, is_lite) = find(api, &asked, is_settled).await?;
+    let is_settled = is_settled && !is_lite;
     if kept.is_hit && api.cells.is_sample() {
         tokio::spawn(inspect(api.clone(), asked.clone(), kept.value.clone()));
     }
@@ -103,6 +103,7 @@ pub(crate) async fn answer(api: &Arc<Api>, query: Option<&str>) -> Result<Reply,
     let answer = Answer {
         complete: asked.view.range.is_before(fresh_ms),
         coarsened: resolution < asked.resolution,
+        is_lite,
         view: asked.view,
         resolution,
         found: &kept.value,
@@ -115,7 +116,32 @@ pub(crate) async fn answer(api: &Arc<Api>, query: Option<&str>) -> Result<Reply,
         freshness_ms: fresh_ms,
         is_settled,
         age_seconds: kept.age.map(|age| age.as_secs()),
+        is_lite,
     })
+}
+
+/// The answer, and whether it is coarser or older than it could be. While the store does not keep up, what is kept is
+/// used though it may have changed, and what is not is asked of the next coarser rollup.
+async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Result<(Kept<Found>, bool), Problem> {
+    let question = asked.question(api, is_settled);
+    if !api.store.is_lite() {
+        let kept = api.cells.answer(question, api.store.is_busy()).await?;
+        return Ok((kept, false));
+    }
+    if let Some(kept) = api.cells.peek(&question) {
+        let is_lite = !kept.is_hit;
+        let metrics = &api.cells.metrics;
+        if is_lite { &metrics.lite } else { &metrics.hits }.increment(1);
+        return Ok((kept, is_lite));
+    }
+    match asked.coarser(api) {
+        Some(coarser) => {
+            api.cells.metrics.lite.increment(1);
+            let kept = api.cells.answer(coarser.question(api, is_settled), true).await?;
+            Ok((Kept { is_hit: false, ..kept }, true))
+        }
+        None => Ok((api.cells.answer(question, true).await?, false)),
+    }
 }
 
 /// Compares an answer from memory with what the store says now.
@@ -175,6 +201,22 @@ async fn cells(api: &Api, asked: &Asked) -> Result<(Vec<Cell>, u8), Problem> {
 }
 
 impl Asked {
+    /// The same at the next coarser resolution that is stored for the period; none where there is none.
+    fn coarser(&self, api: &Api) -> Option<Self> {
+        let stored = api
+            .levels
+            .iter()
+            .filter(|level| level.period_seconds == self.level.period_seconds);
+        let below =
+            stored.filter(|level| level.resolution < self.level.resolution && level.resolution < self.resolution);
+        let level = below.max_by_key(|level| level.resolution).copied()?;
+        Some(Self {
+            level,
+            resolution: level.resolution,
+            ..self.clone()
+        })
+    }
+
     fn question(&self, api: &Arc<Api>, is_settled: bool) -> Question<Key, Found> {
         let View {
             tenant,
@@ -243,6 +285,7 @@ struct Answer<'a> {
     resolution: u8,
     complete: bool,
     coarsened: bool,
+    is_lite: bool,
     found: &'a Found,
     fresh_ms: Option<i64>,
 }
@@ -254,6 +297,7 @@ impl Answer<'_> {
             u64::from(self.resolution),
             u64::from(self.coarsened),
             u64::from(self.complete),
+            u64::from(self.is_lite),
             self.found.fingerprint(),
         ];
         let fingerprint = self.view.fingerprint(Fingerprint::default());
@@ -294,6 +338,7 @@ impl Answer<'_> {
             freshness: self.fresh_ms.map(time_text),
             complete: self.complete,
             coarsened: self.coarsened,
+            lite: self.is_lite,
         }
     }
 
@@ -314,6 +359,7 @@ impl Answer<'_> {
             "freshness": self.fresh_ms.map(time_text),
             "complete": self.complete,
             "coarsened": self.coarsened,
+            "lite": self.is_lite,
         });
         geojson::collection(features.collect(), members)
     }

@@ -18,6 +18,7 @@ use super::{
     view::{BoundingBox, EARTH_RADIUS_M},
 };
 use crate::{
+    access::caller::Request,
     limits,
     near::{Around, Filter, Near},
 };
@@ -111,7 +112,7 @@ struct Page {
     limit: u32,
 }
 
-pub(crate) async fn list(api: &Api, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn list(api: &Api, query: Request<'_>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS)?;
     let page = Page {
@@ -172,7 +173,7 @@ fn table(rows: Vec<DeviceRow>) -> Table {
     }
 }
 
-pub(crate) async fn one(api: &Api, tenant: String, device: String, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn one(api: &Api, tenant: String, device: String, query: Request<'_>) -> Result<Reply, Problem> {
     Parameters::parse(query)?.finish()?;
     let row = find(api, &tenant, &device).await?;
     Ok(Reply::changing(to_json(&row.into_device()).into(), Format::Json))
@@ -276,7 +277,7 @@ impl DeviceRow {
     }
 }
 
-pub(crate) async fn nearby(api: &Api, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn nearby(api: &Api, query: Request<'_>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS[..2])?;
     let tenant = parameters.tenant()?;

@@ -125,6 +125,12 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, V: Weigh> Memory<K, V> {
         }
     }
 
+    /// What is kept though the store is not asked: still good, or an older one.
+    pub(crate) fn peek(&self, question: &Question<K, V>) -> Option<Kept<V>> {
+        let slot = self.shelf().slots.get(&question.key).cloned()?;
+        slot.fresh(question, Instant::now()).or_else(|| slot.stale())
+    }
+
     /// True for one hit of so many: it is to be compared with the store.
     pub(crate) fn is_sample(&self) -> bool {
         let hits = self.hits.fetch_add(1, Ordering::Relaxed);

@@ -12,6 +12,7 @@ mod geojson;
 mod hexagons;
 mod memory;
 mod openapi;
+mod pace;
 pub(crate) mod parameters;
 pub(crate) mod problem;
 pub(crate) mod reply;
@@ -20,12 +21,13 @@ pub(crate) mod sql;
 pub(crate) mod store;
 mod table;
 mod track;
+pub(crate) mod turns;
 pub(crate) mod view;
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Path, RawQuery, State, rejection::PathRejection},
     http::HeaderMap,
     response::Response,
@@ -42,16 +44,22 @@ use self::{
     problem::{Kind, Problem},
     reply::{Format, Reply},
     store::Store,
+    turns::Class,
 };
-use crate::{Queries, near::Nearby};
+use crate::{
+    Queries,
+    access::caller::{Caller, Request},
+    near::Nearby,
+};
 
-/// What answers are made from.
+/// What answers are made from, for somebody who asks.
+#[derive(Clone)]
 pub(crate) struct Api {
-    pub(crate) store: Arc<Store>,
-    pub(crate) levels: Vec<crate::StoredLevel>,
+    pub(crate) store: Store,
+    pub(crate) levels: Arc<[crate::StoredLevel]>,
     pub(crate) clock: Arc<dyn Clock>,
     /// What has changed, as far as somebody tells.
-    pub(crate) changes: Changes,
+    pub(crate) changes: Arc<Changes>,
     /// Where devices were last.
     pub(crate) nearby: Arc<Nearby>,
     cells: Arc<Memory<cells::Key, hexagons::Found>>,
@@ -65,17 +73,34 @@ struct Newest {
 impl Api {
     pub(crate) fn new(queries: Queries, clock: Arc<dyn Clock>) -> Self {
         Self {
-            store: Arc::new(Store::new(queries.client)),
-            levels: queries.levels,
+            store: Store::new(queries.client),
+            levels: queries.levels.into(),
             clock,
-            changes: Changes::default(),
+            changes: Arc::default(),
             nearby: Nearby::new(),
             cells: Memory::new(),
         }
     }
 
-    pub(crate) fn store(&self) -> Arc<Store> {
+    pub(crate) fn store(&self) -> Store {
         self.store.clone()
+    }
+
+    /// The same, with queries of this class that count as of this share.
+    pub(crate) fn of(&self, class: Class, share: &str) -> Arc<Self> {
+        Arc::new(Self {
+            store: self.store.of(class, share),
+            ..self.clone()
+        })
+    }
+
+    /// The same, for who asks this.
+    fn asked_by(&self, request: Request<'_>) -> Arc<Self> {
+        let class = match request.is_export() {
+            true => Class::Export,
+            false => Class::View,
+        };
+        self.of(class, request.caller.share())
     }
 
     /// The newest time of what is stored of a tenant; none before its first event. Must be asked before the data: then
@@ -102,42 +127,94 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 }
 
 type Shared = State<Arc<Api>>;
+type Asking = Extension<Caller>;
 type DevicePath = Result<Path<(String, String)>, PathRejection>;
 
-async fn get_cells(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    reply::respond(&headers, cells::answer(&api, query.as_deref()).await)
+async fn get_cells(
+    State(api): Shared,
+    Extension(caller): Asking,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let request = caller.asks(query.as_deref());
+    let api = api.asked_by(request);
+    reply::respond(&headers, cells::answer(&api, request).await)
 }
 
-async fn get_series(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    reply::respond(&headers, series::answer(&api, query.as_deref()).await)
+async fn get_series(
+    State(api): Shared,
+    Extension(caller): Asking,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let request = caller.asks(query.as_deref());
+    let api = api.asked_by(request);
+    reply::respond(&headers, series::answer(&api, request).await)
 }
 
-async fn get_devices(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    reply::respond(&headers, devices::list(&api, query.as_deref()).await)
+async fn get_devices(
+    State(api): Shared,
+    Extension(caller): Asking,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let request = caller.asks(query.as_deref());
+    let api = api.asked_by(request);
+    reply::respond(&headers, devices::list(&api, request).await)
 }
 
-async fn get_device(State(api): Shared, path: DevicePath, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let answer = match names(path) {
-        Ok((tenant, device)) => devices::one(&api, tenant, device, query.as_deref()).await,
+async fn get_device(
+    State(api): Shared,
+    Extension(caller): Asking,
+    path: DevicePath,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let request = caller.asks(query.as_deref());
+    let api = api.asked_by(request);
+    let answer = match names(path, &caller) {
+        Ok((tenant, device)) => devices::one(&api, tenant, device, request).await,
         Err(problem) => Err(problem),
     };
     reply::respond(&headers, answer)
 }
 
-async fn get_track(State(api): Shared, path: DevicePath, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let answer = match names(path) {
-        Ok((tenant, device)) => track::answer(&api, tenant, device, query.as_deref()).await,
+async fn get_track(
+    State(api): Shared,
+    Extension(caller): Asking,
+    path: DevicePath,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let request = caller.asks(query.as_deref());
+    let api = api.asked_by(request);
+    let answer = match names(path, &caller) {
+        Ok((tenant, device)) => track::answer(&api, tenant, device, request).await,
         Err(problem) => Err(problem),
     };
     reply::respond(&headers, answer)
 }
 
-async fn get_nearby(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    reply::respond(&headers, devices::nearby(&api, query.as_deref()).await)
+async fn get_nearby(
+    State(api): Shared,
+    Extension(caller): Asking,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let request = caller.asks(query.as_deref());
+    let api = api.asked_by(request);
+    reply::respond(&headers, devices::nearby(&api, request).await)
 }
 
-async fn get_catalog(State(api): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    reply::respond(&headers, catalog::answer(&api, query.as_deref()).await)
+async fn get_catalog(
+    State(api): Shared,
+    Extension(caller): Asking,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let request = caller.asks(query.as_deref());
+    let api = api.asked_by(request);
+    reply::respond(&headers, catalog::answer(&api, request).await)
 }
 
 async fn get_openapi(headers: HeaderMap) -> Response {
@@ -145,13 +222,13 @@ async fn get_openapi(headers: HeaderMap) -> Response {
 }
 
 /// Tenant and device of a path.
-fn names(path: DevicePath) -> Result<(String, String), Problem> {
+fn names(path: DevicePath, caller: &Caller) -> Result<(String, String), Problem> {
     let Ok(Path((tenant, device))) = path else {
         return Err(Problem::parameter("device", "tenant or device is no text in UTF-8"));
     };
     let tenant = parameters::identifier("tenant", tenant)?;
     let device = parameters::identifier("device", device)?;
-    Ok((tenant, device))
+    Ok((caller.tenant(Some(tenant))?, device))
 }
 
 /// What is asked for under `/api` and does not exist.

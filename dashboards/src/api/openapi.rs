@@ -6,7 +6,9 @@ use utoipa::{
     openapi::{
         ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Ref, RefOr, Required, Response, ResponseBuilder, Type,
         path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+        request_body::RequestBodyBuilder,
         schema::Schema,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
@@ -14,7 +16,10 @@ use super::{
     catalog::Catalog, cells::Cells, devices, problem::ProblemDocument, reply::Format, series::Series, track::Track,
     view::Aggregate,
 };
-use crate::live::event::{Gap, LiveCells};
+use crate::{
+    access::session::{self, Session},
+    live::event::{Gap, LiveCells},
+};
 
 /// The document as it is served.
 pub(crate) fn document() -> String {
@@ -23,7 +28,48 @@ pub(crate) fn document() -> String {
         let item = PathItem::new(HttpMethod::Get, operation.described());
         document.paths.paths.insert(operation.path.to_owned(), item);
     }
+    describe_credentials(&mut document);
     document.to_pretty_json().expect("a description is always JSON")
+}
+
+/// How a client says who it is, and how a browser does.
+fn describe_credentials(document: &mut utoipa::openapi::OpenApi) {
+    let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "An API key of `meridian keys new`, or a token of the configured issuer. Not needed on a loopback address where \
+         nobody has made a key",
+    ));
+    let about = "The cookie that a browser gets for a key";
+    let session = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(session::COOKIE, about)));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("key", SecurityScheme::Http(key.build()));
+    components.add_security_scheme("session", session);
+    let none: [&str; 0] = [];
+    document.security = Some(
+        ["key", "session"]
+            .map(|name| SecurityRequirement::new(name, none))
+            .to_vec(),
+    );
+    let Some(item) = document.paths.paths.get_mut(session::PATH) else {
+        return;
+    };
+    let login = ObjectBuilder::new().property("key", String::schema()).required("key");
+    let login = ContentBuilder::new().schema(Some(Schema::Object(login.build())));
+    let body = RequestBodyBuilder::new()
+        .content("application/json", login.build())
+        .required(Some(Required::True));
+    let who = ContentBuilder::new().schema(Some(Ref::from_schema_name(Session::name().into_owned())));
+    let welcome = ResponseBuilder::new().description("Who you are; the cookie comes with it");
+    let login = OperationBuilder::new()
+        .operation_id(Some("login"))
+        .summary(Some("Exchange a key for a cookie that no script can read"))
+        .request_body(Some(body.build()))
+        .response("200", welcome.content("application/json", who.build()).build());
+    item.post = Some(with_problems(login).build());
+    let logout = OperationBuilder::new()
+        .operation_id(Some("logout"))
+        .summary(Some("Forget the cookie"))
+        .response("204", Response::new("The browser holds no cookie any more"));
+    item.delete = Some(logout.build());
 }
 
 #[derive(OpenApi)]
@@ -46,6 +92,7 @@ pub(crate) fn document() -> String {
         Catalog,
         LiveCells,
         Gap,
+        Session,
         ProblemDocument
     ))
 )]
@@ -154,6 +201,16 @@ fn operations() -> Vec<Operation> {
         },
         nearby(),
         live(),
+        Operation {
+            path: session::PATH,
+            id: "session",
+            summary: "Who asks, and what may be asked",
+            answer: Session::name().into_owned(),
+            formats: &[Format::Json],
+            in_path: false,
+            required: &[],
+            parameters: Vec::new(),
+        },
         Operation {
             path: "/api/v1/metrics-catalog",
             id: "metricsCatalog",
@@ -319,14 +376,7 @@ impl Operation {
             "304",
             Response::new("Nothing changed since the `If-None-Match` of the request"),
         );
-        for (status, about) in PROBLEMS {
-            let content = ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name("Problem")))
-                .build();
-            let response = ResponseBuilder::new().description(*about);
-            operation = operation.response(*status, response.content("application/problem+json", content).build());
-        }
-        operation.build()
+        with_problems(operation).build()
     }
 
     fn answer(&self) -> Response {
@@ -346,14 +396,33 @@ impl Operation {
     }
 }
 
+fn with_problems(mut operation: OperationBuilder) -> OperationBuilder {
+    for (status, about) in PROBLEMS {
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .build();
+        let response = ResponseBuilder::new().description(*about);
+        operation = operation.response(*status, response.content("application/problem+json", content).build());
+    }
+    operation
+}
+
 const PROBLEMS: &[(&str, &str)] = &[
     ("400", "A parameter cannot be used; `parameter` names it"),
-    ("404", "There is no such thing"),
+    ("401", "No credential, or one that opens nothing"),
+    (
+        "403",
+        "The credential does not allow this, or nothing is answered under this host name",
+    ),
+    ("404", "There is no such thing for this credential"),
     ("422", "The answer would take too much work"),
-    ("429", "Too many queries at once; see `Retry-After`"),
+    (
+        "429",
+        "Too many requests, or too many queries at once; see `Retry-After`",
+    ),
     (
         "503",
-        "The store does not answer, or all live streams are taken; see `Retry-After`",
+        "The store does not answer, the keys are not known yet, or all live streams are taken; see `Retry-After`",
     ),
 ];
 

@@ -7,19 +7,23 @@ use std::collections::BTreeMap;
 use schemas::{name, timestamp};
 
 use super::problem::Problem;
-use crate::limits;
+use crate::{
+    access::caller::{Caller, Request},
+    limits,
+};
 
 /// What a query string says. Those who read take what they know; [`Parameters::finish`] refuses the rest.
 #[derive(Debug)]
 pub(crate) struct Parameters {
+    caller: Caller,
     values: BTreeMap<String, String>,
 }
 
 impl Parameters {
     /// # Errors
     /// When it is too long, or names a parameter twice.
-    pub(crate) fn parse(query: Option<&str>) -> Result<Self, Problem> {
-        let query = query.unwrap_or_default();
+    pub(crate) fn parse(request: Request<'_>) -> Result<Self, Problem> {
+        let query = request.query.unwrap_or_default();
         if query.len() > limits::QUERY_STRING_BYTES_MAX {
             let detail = format!(
                 "the query string is longer than {} bytes",
@@ -36,7 +40,10 @@ impl Parameters {
                 ));
             }
         }
-        Ok(Self { values })
+        Ok(Self {
+            caller: request.caller.clone(),
+            values,
+        })
     }
 
     /// # Errors
@@ -56,10 +63,10 @@ impl Parameters {
         self.values.remove(name)
     }
 
-    /// The tenant, or an empty text for all of them.
+    /// The tenant, which is one of the caller's, or an empty text for all of them, which is for callers who may see all.
     pub(crate) fn tenant(&mut self) -> Result<String, Problem> {
-        self.text("tenant")
-            .map_or(Ok(String::new()), |tenant| identifier("tenant", tenant))
+        let asked = self.text("tenant").map(|tenant| identifier("tenant", tenant));
+        self.caller.tenant(asked.transpose()?)
     }
 
     pub(crate) fn device(&mut self) -> Result<Option<String>, Problem> {

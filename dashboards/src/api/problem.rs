@@ -15,6 +15,11 @@ use crate::limits::RETRY_AFTER_SECONDS;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     InvalidParameter,
+    CredentialMissing,
+    CredentialRefused,
+    ScopeMissing,
+    HostRefused,
+    RateLimited,
     NotFound,
     MethodNotAllowed,
     TooLarge,
@@ -32,6 +37,31 @@ impl Kind {
                 "urn:meridian:problem:invalid-parameter",
                 StatusCode::BAD_REQUEST,
                 "A parameter cannot be used",
+            ),
+            Self::CredentialMissing => (
+                "urn:meridian:problem:credential-missing",
+                StatusCode::UNAUTHORIZED,
+                "Say who you are",
+            ),
+            Self::CredentialRefused => (
+                "urn:meridian:problem:credential-refused",
+                StatusCode::UNAUTHORIZED,
+                "This credential opens nothing",
+            ),
+            Self::ScopeMissing => (
+                "urn:meridian:problem:scope-missing",
+                StatusCode::FORBIDDEN,
+                "This credential does not allow that",
+            ),
+            Self::HostRefused => (
+                "urn:meridian:problem:host-refused",
+                StatusCode::FORBIDDEN,
+                "Nothing is answered under this name",
+            ),
+            Self::RateLimited => (
+                "urn:meridian:problem:rate-limited",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests",
             ),
             Self::NotFound => (
                 "urn:meridian:problem:not-found",
@@ -83,6 +113,8 @@ pub(crate) struct Problem {
     pub(crate) kind: Kind,
     pub(crate) detail: String,
     pub(crate) parameter: Option<String>,
+    /// When to come again, where that is known better than by habit.
+    pub(crate) retry_after_seconds: Option<u32>,
 }
 
 /// A problem document as RFC 9457 has it.
@@ -109,7 +141,16 @@ impl Problem {
             kind,
             detail: detail.into(),
             parameter: None,
+            retry_after_seconds: None,
         }
+    }
+
+    /// Whether it is that somebody did not say who they are, and nothing else.
+    pub(crate) fn is_about_credentials(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::CredentialMissing | Kind::CredentialRefused | Kind::ScopeMissing | Kind::Unavailable
+        )
     }
 
     /// The parameter cannot be used, and why.
@@ -118,6 +159,7 @@ impl Problem {
             kind: Kind::InvalidParameter,
             detail: detail.into(),
             parameter: Some(name.to_owned()),
+            retry_after_seconds: None,
         }
     }
 }
@@ -141,8 +183,22 @@ impl IntoResponse for Problem {
         );
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self.kind, Kind::Busy | Kind::Unavailable | Kind::Crowded) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        let challenge = match self.kind {
+            Kind::CredentialMissing => Some("Bearer realm=\"meridian\""),
+            Kind::CredentialRefused => Some("Bearer realm=\"meridian\", error=\"invalid_token\""),
+            Kind::ScopeMissing => Some("Bearer realm=\"meridian\", error=\"insufficient_scope\""),
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        let is_for_now = matches!(
+            self.kind,
+            Kind::Busy | Kind::Unavailable | Kind::Crowded | Kind::RateLimited
+        );
+        if is_for_now {
+            let seconds = self.retry_after_seconds.unwrap_or(RETRY_AFTER_SECONDS);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -19,6 +19,9 @@ use crate::limits;
 /// The header that tells how fresh the data is, also when it did not change.
 pub(crate) const FRESHNESS_HEADER: &str = "meridian-freshness";
 
+/// The header of answers that are coarser or older than they could be, since the store does not keep up.
+pub(crate) const LITE_HEADER: &str = "meridian-lite";
+
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Format {
@@ -99,6 +102,8 @@ pub(crate) struct Reply {
     pub(crate) is_settled: bool,
     /// Seconds since it was read, where it was kept in memory.
     pub(crate) age_seconds: Option<u64>,
+    /// It is coarser or older than it could be, to spare the store.
+    pub(crate) is_lite: bool,
 }
 
 /// Makes the response, or says that nothing changed since the client asked last.
@@ -125,6 +130,9 @@ pub(crate) fn respond(request: &HeaderMap, answer: Result<Reply, Problem>) -> Re
     headers.insert(header::CACHE_CONTROL, value(&cache_control));
     if let Some(age_seconds) = reply.age_seconds {
         headers.insert(header::AGE, HeaderValue::from(age_seconds));
+    }
+    if reply.is_lite {
+        headers.insert(LITE_HEADER, HeaderValue::from_static("1"));
     }
     if let Some(freshness_ms) = reply.freshness_ms {
         headers.insert(FRESHNESS_HEADER, value(&time_text(freshness_ms)));
@@ -155,6 +163,7 @@ impl Reply {
             freshness_ms: None,
             is_settled: false,
             age_seconds: None,
+            is_lite: false,
         }
     }
 }

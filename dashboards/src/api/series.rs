@@ -16,7 +16,7 @@ use super::{
     time_text,
     view::{self, BoundingBox, View},
 };
-use crate::limits;
+use crate::{access::caller::Request, limits};
 
 const FORMATS: [(&str, Format); 3] = [("json", Format::Json), ("csv", Format::Csv), ("arrow", Format::Arrow)];
 
@@ -62,7 +62,7 @@ pub(crate) struct Series {
     complete: bool,
 }
 
-pub(crate) async fn answer(api: &Api, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn answer(api: &Api, query: Request<'_>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS)?;
     let view = View::read(api, &mut parameters)?;
@@ -89,6 +89,7 @@ pub(crate) async fn answer(api: &Api, query: Option<&str>) -> Result<Reply, Prob
         freshness_ms: fresh_ms,
         is_settled: view.range.is_before(Some(api.clock.wall_ms())),
         age_seconds: None,
+        is_lite: false,
     })
 }
 

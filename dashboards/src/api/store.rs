@@ -1,21 +1,36 @@
-//! ClickHouse as queries see it: bounded in time, rows, memory and number, and its failures as problems.
+//! ClickHouse as queries see it: bounded in time, rows, memory and number, in turns, and its failures as problems.
 //!
 //! Must never put a value into the text of a query: values are bound.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clickhouse::{Client, RowOwned, RowRead, error::Error, query::Query};
 use platform::{health::HealthReporter, shutdown::Shutdown};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::{Instant, timeout};
 
-use super::problem::{Kind, Problem};
-use crate::limits;
+use super::{
+    pace::Pace,
+    problem::{Kind, Problem},
+    turns::{Class, Turns},
+};
+use crate::{limits, metrics::StoreMetrics};
 
-/// A store that can be asked.
-#[derive(Debug)]
+/// A store that can be asked, by somebody.
+#[derive(Clone, Debug)]
 pub(crate) struct Store {
+    shared: Arc<Shared>,
+    class: Class,
+    /// Whose queries take turns with those of others.
+    share: String,
+}
+
+#[derive(Debug)]
+struct Shared {
     client: Client,
-    places: Semaphore,
+    turns: Arc<Turns>,
+    pace: Mutex<Pace>,
+    started: Instant,
+    metrics: StoreMetrics,
 }
 
 impl Store {
@@ -28,20 +43,46 @@ impl Store {
             .with_setting("max_rows_to_read", limits::ROWS_READ_MAX.to_string())
             .with_setting("read_overflow_mode", "throw")
             .with_setting("max_memory_usage", limits::QUERY_MEMORY_BYTES_MAX.to_string());
-        Self {
+        let shared = Shared {
             client,
-            places: Semaphore::new(limits::QUERIES_MAX),
+            turns: Arc::default(),
+            pace: Mutex::default(),
+            started: Instant::now(),
+            metrics: StoreMetrics::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            class: Class::View,
+            share: String::new(),
+        }
+    }
+
+    /// The same store, for queries of this class that count as of this share.
+    pub(crate) fn of(&self, class: Class, share: &str) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            class,
+            share: share.to_owned(),
         }
     }
 
     /// A question whose parameters are still to be given.
     pub(crate) fn query(&self, sql: &str) -> Query {
-        self.client.query_raw(sql)
+        self.shared.client.query_raw(sql)
     }
 
     /// True when a question would have to wait for its turn.
     pub(crate) fn is_busy(&self) -> bool {
-        self.places.available_permits() == 0
+        self.shared.turns.is_busy(self.class, &self.share)
+    }
+
+    /// True while it does not keep up, and answers should cost it less.
+    pub(crate) fn is_lite(&self) -> bool {
+        let (now, waiting) = (self.shared.started.elapsed(), self.shared.turns.waiting());
+        let mut pace = self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_lite = pace.is_lite(now, waiting);
+        self.shared.metrics.lite.set(f64::from(u8::from(is_lite)));
+        is_lite
     }
 
     /// All rows of the answer.
@@ -49,24 +90,24 @@ impl Store {
     /// # Errors
     /// When the server is away, too busy, or the question asks too much of it.
     pub(crate) async fn rows<T: RowOwned + RowRead>(&self, query: Query) -> Result<Vec<T>, Problem> {
-        let Ok(place) = timeout(limits::QUEUE_WAIT_MAX, self.places.acquire()).await else {
-            return Err(Problem::new(
-                Kind::Busy,
-                "too many queries are waiting; come back in a moment",
-            ));
-        };
-        let _place = place.expect("the semaphore is never closed");
-        match timeout(limits::ANSWER_WAIT_MAX, query.fetch_all()).await {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(error)) => Err(problem(&error)),
-            Err(_elapsed) => Err(problem(&Error::TimedOut)),
+        let _place = self.shared.turns.take(self.class, &self.share).await?;
+        let began_at = Instant::now();
+        let answer = timeout(limits::ANSWER_WAIT_MAX, query.fetch_all()).await;
+        let answer = answer.unwrap_or(Err(Error::TimedOut));
+        // What is refused at once says nothing about how quick it is, and exports may take their time.
+        if matches!(answer, Ok(_) | Err(Error::TimedOut)) && self.class != Class::Export {
+            let mut pace = self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            pace.ended(self.shared.started.elapsed(), began_at.elapsed());
         }
+        answer.map_err(|error| problem(&error))
     }
 
     /// Keeps `health` told whether the server answers, until shutdown.
-    pub(crate) async fn watch(self: Arc<Self>, health: HealthReporter, shutdown: Shutdown) {
+    pub(crate) async fn watch(self, health: HealthReporter, shutdown: Shutdown) {
         let (mut has_answered, mut missed) = (false, 0);
         loop {
+            // So that the metric ends with it, though nobody asks.
+            self.is_lite();
             let probe = self.query("SELECT 1").fetch_one::<u8>();
             let fault = match timeout(limits::PROBE_INTERVAL, probe).await {
                 Ok(Ok(_)) => None,

@@ -16,7 +16,7 @@ use super::{
     time_text,
     view::AskedRange,
 };
-use crate::limits;
+use crate::{access::caller::Request, limits};
 
 const FORMATS: [(&str, Format); 4] = [
     ("json", Format::Json),
@@ -55,7 +55,7 @@ pub(crate) struct Track {
     next: Option<String>,
 }
 
-pub(crate) async fn answer(api: &Api, tenant: String, device: String, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn answer(api: &Api, tenant: String, device: String, query: Request<'_>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS)?;
     let range = AskedRange::read(&mut parameters, api.clock.wall_ms())?;
@@ -100,6 +100,7 @@ pub(crate) async fn answer(api: &Api, tenant: String, device: String, query: Opt
         freshness_ms: None,
         is_settled: range.to_ms <= api.clock.wall_ms(),
         age_seconds: None,
+        is_lite: false,
     })
 }
 

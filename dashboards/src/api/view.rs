@@ -312,6 +312,7 @@ impl View {
     pub(crate) fn fingerprint(&self, fingerprint: Fingerprint) -> Fingerprint {
         let numbers = [self.range.from, self.range.to, self.period].map(u64::from);
         fingerprint
+            .bytes(self.tenant.as_bytes())
             .bytes(self.metric.as_bytes())
             .bytes(self.aggregate.name().as_bytes())
             .numbers(&numbers)

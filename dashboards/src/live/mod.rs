@@ -35,6 +35,7 @@ use tokio::sync::Semaphore;
 use self::{client::Client, event::View, hub::Hub, pulse::Pulse, watch::Key};
 use crate::{
     StoredLevel,
+    access::caller::{Caller, Request},
     api::{
         Api,
         parameters::Parameters,
@@ -75,10 +76,12 @@ pub(crate) fn router(live: Arc<Live>) -> Router {
 async fn answer(
     State(live): State<Arc<Live>>,
     Extension(hangup): Extension<Hangup>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    match open(live, hangup, &headers, query.as_deref()).await {
+    let clock = live.api.clock.clone();
+    match open(live, hangup, &headers, caller.asks(query.as_deref())).await {
         Ok(client) => {
             let headers = [
                 (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
@@ -86,14 +89,22 @@ async fn answer(
                 (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
                 (ACCEL_BUFFERING, HeaderValue::from_static("no")),
             ];
-            (headers, Body::from_stream(stream::unfold(client, Client::next))).into_response()
+            let events = stream::unfold(client, move |client| {
+                let (caller, clock) = (caller.clone(), clock.clone());
+                async move {
+                    let next = client.next().await;
+                    // A credential that ended meanwhile ends the stream: with its next event, or the next heartbeat.
+                    next.filter(|_| caller.holds(clock.wall_ms()))
+                }
+            });
+            (headers, Body::from_stream(events)).into_response()
         }
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn open(live: Arc<Live>, hangup: Hangup, headers: &HeaderMap, query: Option<&str>) -> Result<Client, Problem> {
-    let view = read(&live.api, query)?;
+async fn open(live: Arc<Live>, hangup: Hangup, headers: &HeaderMap, request: Request<'_>) -> Result<Client, Problem> {
+    let view = read(&live.api, request)?;
     let Ok(place) = live.places.clone().try_acquire_owned() else {
         live.hub.metrics().refused.increment(1);
         return Err(Problem::new(
@@ -110,8 +121,8 @@ async fn open(live: Arc<Live>, hangup: Hangup, headers: &HeaderMap, query: Optio
     Ok(client)
 }
 
-fn read(api: &Api, query: Option<&str>) -> Result<View, Problem> {
-    let mut parameters = Parameters::parse(query)?;
+fn read(api: &Api, request: Request<'_>) -> Result<View, Problem> {
+    let mut parameters = Parameters::parse(request)?;
     let tenant = parameters.tenant()?;
     let metric = parameters.metric()?;
     let aggregate = Aggregate::read(&mut parameters)?;

@@ -3,11 +3,12 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use axum::body::Body;
 use clickhouse::Client;
-use dashboards::{Queries, Site, StoredLevel, WebServer, serve};
+use dashboards::{KEY_TABLE, KeyRow, NewKey, Queries, Site, StoredLevel, WebServer, serve};
 use embedded::clickhouse::{ClickHouseConfig, ClickHouseServer};
 use geocache::CellCache;
 use http_body_util::BodyExt;
@@ -107,13 +108,25 @@ impl Answer {
 impl Api {
     /// Over an empty, migrated database.
     pub(crate) async fn start(database: &str) -> Self {
-        let client = Client::default().with_url(url()).with_user("default");
+        Self::over(Self::store(database).await).await
+    }
+
+    /// The same, where other machines could ask.
+    pub(crate) async fn start_public(database: &str) -> Self {
+        Self::listening("0.0.0.0:0", Self::store(database).await, Site::default()).await
+    }
+
+    /// An empty, migrated database.
+    pub(crate) async fn store(database: &str) -> Client {
+        let client = Client::default()
+            .with_url(format!("http://{}", engine()))
+            .with_user("default");
         for migration in MIGRATIONS {
             for statement in migration.statements(database, &Engines::Plain).unwrap() {
                 client.query_raw(&statement).execute().await.unwrap();
             }
         }
-        Self::over(client.with_database(database)).await
+        client.with_database(database)
     }
 
     pub(crate) async fn over(store: Client) -> Self {
@@ -123,17 +136,68 @@ impl Api {
     /// One that hears of changes.
     pub(crate) async fn told_by(store: Client, cache: Option<Arc<dyn CellCache>>) -> Self {
         let site = Site {
+            cache,
+            ..Site::default()
+        };
+        Self::listening("127.0.0.1:0", store, site).await
+    }
+
+    pub(crate) async fn listening(listen: &str, store: Client, site: Site) -> Self {
+        let site = Site {
             queries: Some(Queries {
                 client: store.clone(),
                 levels: levels(),
             }),
-            cache,
-            ..Site::default()
+            ..site
         };
         let (trigger, shutdown) = Shutdown::new();
-        let health = Health::new(Arc::new(SystemClock::new()));
-        let server = serve("127.0.0.1:0", site, health, shutdown).await.unwrap();
-        Self { store, server, trigger }
+        let health = Health::new(std::sync::Arc::new(SystemClock::new()));
+        let server = serve(listen, site, health, shutdown).await.unwrap();
+        let api = Self { store, server, trigger };
+        // Until the keys are known, or that there are none, nobody is let in.
+        if listen.starts_with("127.") {
+            api.until(200, &[]).await;
+        }
+        api
+    }
+
+    /// Waits until who shows this is let in, or is not any more. A server whose store is away tells neither.
+    pub(crate) async fn until(&self, status: u16, headers: &[(&str, &str)]) {
+        for _ in 0..400 {
+            let answer = self.get_with("/api/v1/session", headers).await;
+            if answer.status == status || answer.status == 503 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("it is never {status}");
+    }
+
+    /// Makes a key as `meridian keys new` does, for these tenants, and waits until it opens; returns its text.
+    pub(crate) async fn key(&self, tenants: &[&str], scopes: &[&str]) -> String {
+        let key = NewKey::make().unwrap();
+        let row = KeyRow {
+            all_tenants: u8::from(tenants == ["*"]),
+            tenants: tenants.iter().map(|tenant| (*tenant).to_owned()).collect(),
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            ..KeyRow::new(&key, 1)
+        };
+        self.write_key(&row).await;
+        self.until(200, &[("authorization", &format!("Bearer {}", key.text()))])
+            .await;
+        key.text()
+    }
+
+    pub(crate) async fn write_key(&self, row: &KeyRow) {
+        let mut insert = self.store.insert::<KeyRow>(KEY_TABLE).await.unwrap();
+        insert.write(row).await.unwrap();
+        insert.end().await.unwrap();
+    }
+
+    /// What somebody with a key is answered.
+    pub(crate) async fn get_as(&self, key: &str, path: &str) -> Answer {
+        self.get_with(path, &[("authorization", &format!("Bearer {key}"))])
+            .await
     }
 
     pub(crate) async fn execute(&self, sql: &str) {
@@ -147,7 +211,7 @@ impl Api {
 
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let client: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new()).build_http();
-        let mut request = Request::get(format!("http://{}{path}", self.server.address));
+        let mut request = Request::get(format!("http://127.0.0.1:{}{path}", self.server.address.port()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

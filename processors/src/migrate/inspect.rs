@@ -191,6 +191,7 @@ async fn check_tables(client: &Client, database: &str, found: &mut Inspection) -
         "dead_letter_replays",
         "ledger",
         "dashboards",
+        "api_key_log",
         "schema_migrations",
     ] {
         if find(name).is_none() {

@@ -25,7 +25,7 @@ pub struct Migration {
 }
 
 /// All migrations in order.
-pub const MIGRATIONS: [Migration; 9] = [
+pub const MIGRATIONS: [Migration; 10] = [
     Migration {
         version: 1,
         name: "0001_schema_migrations",
@@ -70,6 +70,11 @@ pub const MIGRATIONS: [Migration; 9] = [
         version: 9,
         name: "0009_dashboards",
         template: include_str!("../../clickhouse/0009_dashboards.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "0010_api_keys",
+        template: include_str!("../../clickhouse/0010_api_keys.sql"),
     },
 ];
 

@@ -1,0 +1,209 @@
+//! The door: who asks is known, and may, before anything is answered.
+//!
+//! ```text
+//! connection ─▶ guard ─▶ (address: Host) ─▶ credential ─▶ scope ─▶ handler with a `Caller`
+//! ```
+//!
+//! Everything is closed that is not in the short list of what anybody may see, so a new address needs nothing to be
+//! closed too. Without any credential at all, the door is open to this machine and to nobody else. Must never write a
+//! credential to a log, nor let one appear in an address.
+
+pub(crate) mod buckets;
+pub(crate) mod caller;
+mod host;
+pub(crate) mod key;
+pub(crate) mod limiter;
+pub(crate) mod ring;
+pub(crate) mod session;
+pub(crate) mod token;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use platform::clock::Clock;
+
+use self::{
+    caller::{Caller, Scope},
+    key::Proof,
+    limiter::Limiter,
+    ring::KeyRing,
+    session::Presented,
+    token::Tokens,
+};
+use crate::{
+    api::problem::{Kind, Problem},
+    assets,
+    metrics::DoorMetrics,
+    tap,
+};
+
+/// Where keys are known from, and where the server listens.
+pub(crate) struct Gate {
+    pub(crate) ring: Option<Arc<KeyRing>>,
+    /// What is believed of an issuer, if there is one.
+    pub(crate) tokens: Option<Tokens>,
+    /// It listens to this machine only.
+    pub(crate) is_loopback: bool,
+    pub(crate) limiter: Limiter,
+    pub(crate) metrics: DoorMetrics,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Who may see an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needed {
+    /// Anybody.
+    Nothing,
+    /// Who may ask this.
+    Scope(Scope),
+}
+
+/// By the path as it was routed; none for what is routed nowhere.
+fn needed(path: Option<&str>) -> Needed {
+    match path {
+        // The page is the same for all; what it shows is not in it.
+        Some("/" | assets::PATH | "/api/openapi.json" | session::PATH) => Needed::Nothing,
+        // Probes come from machines that know nothing; they are told no more than yes or no.
+        Some("/healthz" | "/readyz") => Needed::Nothing,
+        Some("/status" | tap::PATH) => Needed::Scope(Scope::Operate),
+        Some("/api/v1/live") => Needed::Scope(Scope::Live),
+        Some(_) | None => Needed::Scope(Scope::Read),
+    }
+}
+
+impl Gate {
+    /// Whether everybody who sits at this machine may see everything: nobody has made a key, or named an issuer.
+    fn is_open(&self) -> bool {
+        self.is_loopback && self.tokens.is_none() && self.ring.as_ref().is_none_or(|ring| ring.has_none())
+    }
+
+    /// Who asks, within the limits of the address and of the credential.
+    ///
+    /// # Errors
+    /// As [`Self::caller`], and when they asked too often.
+    async fn counted(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Caller, Problem> {
+        if self.is_open() {
+            return self.caller(headers).await;
+        }
+        let address = self.limiter.address(peer.ip(), headers);
+        self.limiter.count_address(address)?;
+        match self.caller(headers).await {
+            Ok(caller) => {
+                if let Some(account) = &caller.grant().account {
+                    self.limiter.count_credential(account)?;
+                }
+                Ok(caller)
+            }
+            Err(problem) if problem.kind == Kind::CredentialRefused => {
+                self.limiter.count_failure(address)?;
+                Err(problem)
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Who asks.
+    ///
+    /// # Errors
+    /// When that cannot be known, or the credential is no good.
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        if self.is_open() {
+            host::check(headers)?;
+            return Ok(Caller::local(self.ring.clone()));
+        }
+        match session::presented(headers)? {
+            Some(presented) => self.admit(&presented).await,
+            None => Err(missing()),
+        }
+    }
+
+    /// Who has this.
+    ///
+    /// # Errors
+    /// When it opens nothing.
+    pub(crate) async fn admit(&self, presented: &Presented) -> Result<Caller, Problem> {
+        match (presented, &self.ring, &self.tokens) {
+            (Presented::Key(proof), Some(ring), _) => self.with_key(proof, ring),
+            (Presented::Token(token), _, Some(tokens)) => {
+                let grant = tokens.grant(token).await?;
+                Ok(Caller::until_expiry(Arc::new(grant)))
+            }
+            (Presented::Key(_), None, _) | (Presented::Token(_), _, None) => Err(refused()),
+        }
+    }
+
+    fn with_key(&self, proof: &Proof, ring: &Arc<KeyRing>) -> Result<Caller, Problem> {
+        let grant = ring.grant(proof, self.clock.wall_ms())?.ok_or_else(refused)?;
+        Ok(Caller::with_key(grant, ring.clone(), proof.id.clone()))
+    }
+}
+
+/// The one refusal of credentials: it does not tell unknown, wrong, expired and revoked ones apart.
+pub(crate) fn refused() -> Problem {
+    Problem::new(
+        Kind::CredentialRefused,
+        "the credential is unknown, expired or revoked; ask for a new key",
+    )
+}
+
+pub(crate) fn missing() -> Problem {
+    Problem::new(
+        Kind::CredentialMissing,
+        "give a key as `Authorization: Bearer mrd_…`; `meridian keys new` makes one",
+    )
+}
+
+/// Stands before everything that is served.
+pub(crate) async fn guard(
+    State(gate): State<Arc<Gate>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let needed = needed(path);
+    let caller = gate
+        .counted(peer, request.headers())
+        .await
+        .and_then(|caller| match needed {
+            Needed::Nothing => Ok(caller),
+            Needed::Scope(scope) => caller.check(scope).map(|()| caller),
+        });
+    match caller {
+        Ok(caller) => {
+            let is_known = caller.is_known();
+            request.extensions_mut().insert(caller);
+            let response = next.run(request).await;
+            match is_known {
+                true => private(response),
+                false => response,
+            }
+        }
+        // Pages of another site must not see even what everybody may.
+        Err(problem) if needed == Needed::Nothing && problem.is_about_credentials() => next.run(request).await,
+        Err(problem) => {
+            tracing::debug!(%peer, problem = ?problem.kind, "refused");
+            gate.metrics.refused(problem.kind);
+            problem.into_response()
+        }
+    }
+}
+
+/// What one may see is for nobody else, and no cache between us may think so.
+fn private(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let before = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok());
+    let is_shared = before.is_none_or(|before| !before.contains("no-store") && !before.contains("public"));
+    if is_shared {
+        let text = before.map_or("private".to_owned(), |before| format!("private, {before}"));
+        let value = HeaderValue::from_str(&text).expect("it was a header before");
+        headers.insert(header::CACHE_CONTROL, value);
+    }
+    headers.append(header::VARY, HeaderValue::from_static("authorization, cookie"));
+    response
+}
