@@ -13,4 +13,5 @@ mod limited;
 mod mixing;
 mod oracle;
 mod rig;
+mod tokens;
 mod trouble;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use dashboards::Site;
-use geocache::{Batch, Group, LocalCache, Place, Snapshot, Values, snapshot::Source};
+use geocache::{Batch, CellCache, Group, LocalCache, Place, Snapshot, Values, snapshot::Source};
 use http_body_util::BodyExt;
 use hyper::{Request, body::Incoming};
 use hyper_util::{client::legacy, rt::TokioExecutor};
