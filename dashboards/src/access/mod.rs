@@ -82,11 +82,17 @@ impl Gate {
         self.is_loopback && self.tokens.is_none() && self.ring.as_ref().is_none_or(|ring| ring.has_none())
     }
 
+    /// Whether the door is open for all that is known: the keys were never read.
+    fn may_be_open(&self) -> bool {
+        let is_unread = self.ring.as_ref().is_some_and(|ring| ring.is_unread());
+        self.is_loopback && self.tokens.is_none() && is_unread
+    }
+
     /// Who asks, within the limits of the address and of the credential.
     ///
     /// # Errors
     /// As [`Self::caller`], and when they asked too often.
-    async fn counted(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Caller, Problem> {
+    async fn counted(&self, peer: SocketAddr, needed: Needed, headers: &HeaderMap) -> Result<Caller, Problem> {
         if self.is_open() {
             return self.caller(headers).await;
         }
@@ -99,7 +105,8 @@ impl Gate {
                 }
                 Ok(caller)
             }
-            Err(problem) if problem.kind == Kind::CredentialRefused => {
+            // A browser with a cookie that has ended must still get the page that lets it log in again.
+            Err(problem) if problem.kind == Kind::CredentialRefused && needed != Needed::Nothing => {
                 self.limiter.count_failure(address)?;
                 Err(problem)
             }
@@ -118,6 +125,7 @@ impl Gate {
         }
         match session::presented(headers)? {
             Some(presented) => self.admit(&presented).await,
+            None if self.may_be_open() => Err(ring::unknown()),
             None => Err(missing()),
         }
     }
@@ -168,7 +176,7 @@ pub(crate) async fn guard(
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let needed = needed(path);
     let caller = gate
-        .counted(peer, request.headers())
+        .counted(peer, needed, request.headers())
         .await
         .and_then(|caller| match needed {
             Needed::Nothing => Ok(caller),
@@ -185,7 +193,10 @@ pub(crate) async fn guard(
             }
         }
         // Pages of another site must not see even what everybody may.
-        Err(problem) if needed == Needed::Nothing && problem.is_about_credentials() => next.run(request).await,
+        Err(problem) if needed == Needed::Nothing && problem.is_about_credentials() => {
+            request.extensions_mut().insert(problem);
+            next.run(request).await
+        }
         Err(problem) => {
             tracing::debug!(%peer, problem = ?problem.kind, "refused");
             gate.metrics.refused(problem.kind);

@@ -182,16 +182,18 @@ impl KeyRing {
         matches!(*self.read(), State::None)
     }
 
+    /// True as long as the table was never read.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(*self.read(), State::Unread)
+    }
+
     /// What a key allows; none for one that opens nothing.
     ///
     /// # Errors
     /// When no key is known yet.
     pub(crate) fn grant(&self, proof: &Proof, now_ms: i64) -> Result<Option<Arc<Grant>>, Problem> {
         match &*self.read() {
-            State::Unread => Err(Problem::new(
-                Kind::Unavailable,
-                "the keys are not known yet, since ClickHouse has not answered; try again in a moment",
-            )),
+            State::Unread => Err(unknown()),
             State::None => Ok(None),
             State::Some(keys) => {
                 let known = keys.get(&proof.id).filter(|known| proof.fits(&known.hash));
@@ -219,6 +221,14 @@ impl Known {
     fn is_good(&self, now_ms: i64) -> bool {
         !self.is_revoked && self.grant.expires_ms.is_none_or(|expires_ms| now_ms < expires_ms)
     }
+}
+
+/// Nothing can be said about credentials yet.
+pub(crate) fn unknown() -> Problem {
+    Problem::new(
+        Kind::Unavailable,
+        "the keys are not known yet, since ClickHouse has not answered; try again in a moment",
+    )
 }
 
 /// A row that cannot be read opens nothing.

@@ -133,9 +133,11 @@ pub(crate) fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Proble
     }
 }
 
-async fn show(caller: Option<Extension<Caller>>) -> Response {
+async fn show(caller: Option<Extension<Caller>>, problem: Option<Extension<Problem>>) -> Response {
     let Some(Extension(caller)) = caller else {
-        return super::missing().into_response();
+        return problem
+            .map_or_else(super::missing, |Extension(problem)| problem)
+            .into_response();
     };
     described(&caller).into_response()
 }

@@ -70,6 +70,7 @@ async fn on_a_public_address_every_endpoint_asks_for_a_credential() {
         ]
         .map(str::to_owned),
     );
+    let mut attempts = 0;
     for path in &all {
         let without = api.get(path).await;
         assert!(
@@ -91,7 +92,11 @@ async fn on_a_public_address_every_endpoint_asks_for_a_credential() {
             "Bearer mrd_{id}_%00".to_owned(),
             key.clone(),
         ] {
-            let answer = api.get_with(path, &[("authorization", &bad)]).await;
+            attempts += 1;
+            let address = format!("198.51.{}.{}", attempts / 250, attempts % 250);
+            let answer = api
+                .get_with(path, &[("authorization", &bad), ("x-forwarded-for", &address)])
+                .await;
             assert!(
                 is_problem(&answer, 401, "credential-refused"),
                 "{path}: {bad}: {}",

@@ -139,7 +139,8 @@ async fn while_the_store_is_slow_hexagons_are_coarser_or_older_and_say_so() {
         cache: Some(Arc::new(LocalCache::new(Arc::new(SystemClock::new())))),
         ..Site::default()
     };
-    let api = Api::listening("127.0.0.1:0", store.clone(), site).await;
+    let server = Api::listening("127.0.0.1:0", store, site).await;
+    let api = &server;
     for resolution in [9, 7] {
         api.execute(&format!(
             "INSERT INTO rollup_log (tenant, metric, period, res, bucket, cell, version, count, sum, min, max) VALUES
@@ -168,7 +169,7 @@ async fn while_the_store_is_slow_hexagons_are_coarser_or_older_and_say_so() {
     api.execute("INSERT INTO device_log (tenant, device, version) VALUES ('acme', 'a', 1)")
         .await;
     let crowd = (0..limits::TENANT_QUERIES_MAX + limits::LITE_QUEUE_LONG + 4)
-        .map(|turn| async { api.get(&format!("/api/v1/devices?limit={}", turn + 1)).await.status });
+        .map(|turn| async move { api.get(&format!("/api/v1/devices?limit={}", turn + 1)).await.status });
     let look = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
         // What is kept is shown as it is.
@@ -215,7 +216,7 @@ async fn while_the_store_is_slow_hexagons_are_coarser_or_older_and_say_so() {
     tokio::time::timeout(Duration::from_secs(60), ended)
         .await
         .expect("it ends");
-    api.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

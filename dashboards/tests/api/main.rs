@@ -15,4 +15,5 @@ mod mixing;
 mod nearby;
 mod oracle;
 mod rig;
+mod tokens;
 mod trouble;

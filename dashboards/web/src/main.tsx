@@ -4,6 +4,7 @@ import { render } from 'preact';
 
 import './styles/tokens.css';
 import './styles/base.css';
+import { askForKeyIn } from './ui/login';
 import { Page } from './ui/page';
 import './styles/bar.css';
 import './styles/panels.css';
@@ -15,3 +16,4 @@ keepPage();
 const root = document.getElementById('page');
 if (!root) throw new Error('`index.html` has an element `page`');
 render(<Page />, root);
+void askForKeyIn(root);
