@@ -63,9 +63,9 @@ pub const ENCODED_ROWS: usize = 100_000;
 /// a thousandth of a thousandth of the tables.
 pub const LEDGER_CHUNK_RECORDS: u64 = 65_536;
 
-/// Buckets that differ between rollups and measurements, looked at in one audit: where there are more, the first of them
-/// say enough.
-pub const AUDIT_BUCKETS_MAX: usize = 10_000;
+/// Buckets that differ between rollups and measurements, looked at in one audit, the newest of each level and partition: a
+/// level that was added later lacks all older ones.
+pub const AUDIT_BUCKETS_MAX: usize = 1_000;
 
 /// Holes that an audit names of one kind, and cells that a recount names of one level: the rest is only counted.
 pub const AUDIT_SHOWN_MAX: usize = 20;

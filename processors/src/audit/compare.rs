@@ -13,7 +13,7 @@ use super::{
         BEFORE, BEYOND, CountedChunk, CountedLetters, DifferingBucket, DifferingCell, LedgerRow, Positions, WITHIN,
     },
 };
-use crate::limits::AUDIT_SHOWN_MAX;
+use crate::limits::{AUDIT_BUCKETS_MAX, AUDIT_SHOWN_MAX};
 
 /// From which offset on each partition has a level, complete.
 pub(super) type Sinces = BTreeMap<u16, u64>;
@@ -180,6 +180,22 @@ pub(super) fn levels(ledger: &[LedgerRow]) -> BTreeMap<(u32, u8), Sinces> {
         }
     }
     levels
+}
+
+/// Says so where there are more differing buckets than were looked at.
+pub(super) fn notice_limit(period: u32, differing: &[DifferingBucket], report: &mut Report) {
+    let mut counts: BTreeMap<(u8, u16), (usize, u32)> = BTreeMap::new();
+    for bucket in differing {
+        let (count, oldest) = counts.entry((bucket.res, bucket.partition)).or_insert((0, u32::MAX));
+        (*count, *oldest) = (*count + 1, (*oldest).min(bucket.bucket));
+    }
+    for ((resolution, partition), (_, oldest)) in counts.iter().filter(|(_, (count, _))| *count >= AUDIT_BUCKETS_MAX) {
+        report.notices.push(format!(
+            "rollups, period {period}, res {resolution}, partition {partition}: buckets before {} were not compared, as so \
+             many newer ones differ; run `meridian rollups rebuild` and audit again",
+            show_bucket(*oldest)
+        ));
+    }
 }
 
 /// Judges the buckets of a level; returns those that are still being filled, by their start.

@@ -92,6 +92,7 @@ async fn rollups(
     }
     for (period, resolutions) in periods {
         let differing = store.buckets(positions, period, &resolutions, horizon_seconds).await?;
+        compare::notice_limit(period, &differing, report);
         for resolution in resolutions {
             let level = (period, resolution);
             let mut state = LevelState::new(level);

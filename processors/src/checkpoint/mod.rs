@@ -152,22 +152,40 @@ impl CheckpointStore {
     /// [`CheckpointError::Store`] when the store does not answer, [`CheckpointError::Unreadable`] when the newest
     /// whole one is of another version.
     pub async fn latest(&self, topic_partition: &TopicPartition) -> Result<Found, CheckpointError> {
-        let numbers = self.numbers(topic_partition).await?;
+        loop {
+            let numbers = self.numbers(topic_partition).await?;
+            let (found, vanished_count) = self.newest_of(topic_partition, numbers).await?;
+            // What is gone since it was listed was deleted by an owner who wrote newer ones meanwhile.
+            if found.newest.is_some() || vanished_count == 0 {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The newest of these that is whole, and how many were not there any more.
+    async fn newest_of(
+        &self,
+        topic_partition: &TopicPartition,
+        numbers: Vec<CheckpointNumber>,
+    ) -> Result<(Found, usize), CheckpointError> {
+        let mut vanished_count = 0;
         let next_number = numbers.last().map_or(CheckpointNumber(1), |newest| newest.next());
         let mut damaged_count = 0;
         for number in numbers.into_iter().rev() {
             let path = self.path(topic_partition, number);
             let Some(bytes) = self.read(&path).await? else {
+                vanished_count += 1;
                 continue;
             };
             match Checkpoint::decode(&bytes) {
                 Ok(checkpoint) => {
-                    return Ok(Found {
+                    let found = Found {
                         newest: Some(checkpoint),
                         newest_number: Some(number),
                         next_number,
                         damaged_count,
-                    });
+                    };
+                    return Ok((found, vanished_count));
                 }
                 Err(error @ (FrameError::Damaged | FrameError::Foreign)) => {
                     damaged_count += 1;
@@ -179,12 +197,13 @@ impl CheckpointStore {
                 }
             }
         }
-        Ok(Found {
+        let found = Found {
             newest: None,
             newest_number: None,
             next_number,
             damaged_count,
-        })
+        };
+        Ok((found, vanished_count))
     }
 
     /// Writes a checkpoint ([`Checkpoint::encode`]) under `number`, durably, if nobody has taken that number or a

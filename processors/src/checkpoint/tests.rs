@@ -231,3 +231,22 @@ fn a_frame_of_the_format_before_is_read_and_has_no_reach() {
     };
     assert_eq!(Checkpoint::decode(&older), Ok(expected));
 }
+
+#[tokio::test]
+async fn checkpoints_that_an_owner_deletes_while_they_are_read_are_not_taken_for_lost_ones() {
+    let (store, _folder, _) = folder_store();
+    for number in 1..=3 {
+        put(&store, number, number * 10).await.unwrap();
+    }
+    let listed = store.numbers(&place()).await.unwrap();
+    for number in 4..=6 {
+        put(&store, number, number * 10).await.unwrap();
+    }
+    let (found, vanished_count) = store.newest_of(&place(), listed).await.unwrap();
+    assert_eq!(
+        (found.newest, found.damaged_count, vanished_count),
+        (None, 0, 3),
+        "listed again then"
+    );
+    assert_eq!(store.latest(&place()).await.unwrap().newest, Some(checkpoint(60)));
+}

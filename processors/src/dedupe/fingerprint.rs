@@ -36,6 +36,15 @@ impl Fingerprinter {
         xxh3_64(&self.buffer)
     }
 
+    /// Identity of an event with a count and a time that was not believed: device, count, time and content.
+    pub fn disputed(&mut self, key: &[u8], seq: u64, claimed_ts_ms: i64, event: &Event<'_>) -> u64 {
+        self.content(key, event);
+        self.buffer.extend_from_slice(&claimed_ts_ms.to_le_bytes());
+        self.buffer.extend_from_slice(&event.ts_submilli_ns.to_le_bytes());
+        self.buffer.extend_from_slice(&seq.to_le_bytes());
+        xxh3_64(&self.buffer)
+    }
+
     /// Identities of an event that is named by its delivery.
     pub fn delivered(&mut self, key: &[u8], mark: DeliveryMark, event: &Event<'_>) -> DeliveryFingerprints {
         self.content(key, event);

@@ -90,6 +90,12 @@ impl SequenceWindow {
         Verdict::New
     }
 
+    /// Whether an event would be taken for the first of a new run.
+    #[must_use]
+    pub fn would_restart(&self, seq: u64, claim: Claim) -> bool {
+        self.runs.first().is_some_and(|present| present.restarted(seq, claim))
+    }
+
     /// Reads what the next count is compared with, to have it fetched. The result means nothing.
     #[must_use]
     pub fn peek(&self) -> u64 {
@@ -123,7 +129,8 @@ impl Run {
         let from_the_start = seq <= FIRST_COUNT_MAX && step_back > FIRST_COUNT_MAX;
         let is_another = match claim {
             Claim::At(ms) => ms > self.newest_claim_ms,
-            Claim::Disbelieved(ms) => ms > self.newest_disbelieved_ms,
+            // Also than what was believed: the clock that judges may have been set back since.
+            Claim::Disbelieved(ms) => ms > self.newest_disbelieved_ms.max(self.newest_claim_ms),
             Claim::None { known } => !known,
             Claim::Late { .. } => false,
         };

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod table;
 
+use h3o::{LatLng, Resolution};
 use schemas::{
     Event, Position,
     rows::{COORDINATE_UNKNOWN_E7, DeviceRows},
@@ -42,7 +43,33 @@ pub struct Place {
 }
 
 impl Place {
-    /// The position.
+    /// A position in its cell of the base resolution.
+    ///
+    /// # Panics
+    /// When there is no such resolution.
+    #[must_use]
+    pub fn of(position: Position, base_resolution: u8) -> Self {
+        let coordinates = LatLng::new(position.latitude(), position.longitude()).expect("kept positions are finite");
+        let resolution = Resolution::try_from(base_resolution).expect("parameters are validated");
+        Self {
+            latitude_e7: position.latitude_e7(),
+            longitude_e7: position.longitude_e7(),
+            cell: coordinates.to_cell(resolution).into(),
+        }
+    }
+
+    /// The same position in a cell of the base resolution, which may be another one than it was.
+    #[must_use]
+    pub fn at_resolution(self, base_resolution: u8) -> Self {
+        const RESOLUTION_SHIFT: u32 = 52;
+        if self.cell >> RESOLUTION_SHIFT & 0xf == u64::from(base_resolution) {
+            return self;
+        }
+        let position = Position::from_e7(self.latitude_e7, self.longitude_e7);
+        position.map_or(self, |position| Self::of(position, base_resolution))
+    }
+
+    /// Whether it is that position.
     #[must_use]
     pub fn is_at(&self, position: Position) -> bool {
         (self.latitude_e7, self.longitude_e7) == (position.latitude_e7(), position.longitude_e7())

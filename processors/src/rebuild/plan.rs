@@ -193,7 +193,11 @@ impl<'a> BucketPlan<'a> {
 
     /// Counts a measurement. They come by partition, in the order of the log.
     pub(super) fn measurement(&mut self, measurement: &Measurement) {
-        let place = (measurement.partition, self.parents.cell(measurement.cell));
+        // From before the base resolution was raised for this level: no task ever counted it here.
+        let Some(cell) = self.parents.cell(measurement.cell) else {
+            return;
+        };
+        let place = (measurement.partition, cell);
         if !self.cells.get(&place).is_some_and(|cell| cell.is_decided) {
             self.decide(place);
         }

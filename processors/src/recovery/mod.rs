@@ -80,6 +80,18 @@ impl Books {
     }
 }
 
+/// Where books end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BooksEnd {
+    /// The newest incarnation that has written some.
+    pub incarnation: u16,
+    /// The offset after the last one that they count.
+    pub offset: u64,
+}
+
+/// The same, of every partition that has books.
+pub type Ends = HashMap<TopicPartition, BooksEnd>;
+
 /// Where a task goes on whose state is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoesOn {
@@ -91,8 +103,8 @@ pub struct GoesOn {
 
 /// Whoever knows what is in the tables.
 pub trait Recovery: Send + Sync {
-    /// The newest incarnation that has written books, of every partition that has any.
-    fn incarnations(&self) -> BoxFuture<'_, Result<HashMap<TopicPartition, u16>, RecoveryError>>;
+    /// Where the books of every partition end that has any.
+    fn ends(&self) -> BoxFuture<'_, Result<Ends, RecoveryError>>;
 
     /// Where the books of a partition end; `None` when there are none.
     fn books<'call>(

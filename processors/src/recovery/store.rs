@@ -9,7 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use schemas::{Position, record::EVENTS_TOPIC};
 use serde::Deserialize;
 
-use super::{Books, GoesOn, Mended, Recovery, RecoveryError, mend};
+use super::{Books, BooksEnd, Ends, GoesOn, Mended, Recovery, RecoveryError, mend};
 use crate::{
     audit::{AuditError, AuditStore},
     dedupe::sequence::{Claim, SequenceWindow},
@@ -82,25 +82,30 @@ struct DescriptionRow {
 }
 
 #[derive(Debug, Deserialize, Row)]
-struct IncarnationRow {
+struct EndRow {
     topic: String,
     partition: u16,
     incarnation: u16,
+    end: u64,
 }
 
 impl Recovery for ClickHouseSink {
-    fn incarnations(&self) -> BoxFuture<'_, Result<HashMap<TopicPartition, u16>, RecoveryError>> {
+    fn ends(&self) -> BoxFuture<'_, Result<Ends, RecoveryError>> {
         async move {
-            let sql = include_str!("sql/incarnations.sql");
-            let rows = self.store().ask("the incarnations of partitions", sql, &[]).await?;
-            let incarnation = |row: IncarnationRow| {
+            let sql = include_str!("sql/ends.sql");
+            let rows = self.store().ask("the ends of the books", sql, &[]).await?;
+            let end = |row: EndRow| {
                 let topic_partition = TopicPartition {
                     topic: row.topic.into(),
                     partition: PartitionId(row.partition),
                 };
-                (topic_partition, row.incarnation)
+                let end = BooksEnd {
+                    incarnation: row.incarnation,
+                    offset: row.end,
+                };
+                (topic_partition, end)
             };
-            Ok(rows.into_iter().map(incarnation).collect())
+            Ok(rows.into_iter().map(end).collect())
         }
         .boxed()
     }

@@ -24,20 +24,15 @@ impl Level {
         seconds - seconds % self.period_seconds
     }
 
-    /// The cell of this level around a base cell; 0 stays 0.
-    ///
-    /// # Panics
-    /// When `base` is neither 0 nor a cell at least as fine as the level.
+    /// The cell of this level around a base cell; 0 stays 0. None when the base cell is coarser than the level.
     #[must_use]
-    pub fn cell(&self, base: u64) -> u64 {
+    pub fn cell(&self, base: u64) -> Option<u64> {
         if base == 0 {
-            return 0;
+            return Some(0);
         }
-        let cell = CellIndex::try_from(base).expect("base cells come from h3o");
-        let resolution = Resolution::try_from(self.resolution).expect("levels are validated");
-        cell.parent(resolution)
-            .expect("levels are no finer than the base resolution")
-            .into()
+        let cell = CellIndex::try_from(base).ok()?;
+        let resolution = Resolution::try_from(self.resolution).ok()?;
+        Some(cell.parent(resolution)?.into())
     }
 }
 

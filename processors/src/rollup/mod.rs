@@ -173,7 +173,7 @@ impl Rollups {
         for ((slot, level), store) in slots.iter_mut().zip(&self.parameters.levels).zip(&mut self.stores) {
             let key = CellKey {
                 bucket_seconds: level.bucket(key.bucket_seconds),
-                cell: level.cell(key.cell),
+                cell: level.cell(key.cell).expect("places are indexed as finely as any level"),
                 ..key
             };
             *slot = store.slot(key, offset);

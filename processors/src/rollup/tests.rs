@@ -89,7 +89,7 @@ fn recount(measurements: &[Measurement], symbols: &Symbols, levels: &[Level]) ->
                 level.period_seconds,
                 level.resolution,
                 level.bucket(measurement.ts_seconds),
-                level.cell(measurement.cell),
+                level.cell(measurement.cell).unwrap(),
             );
             let (content, devices) = cells.entry(key).or_default();
             content.0 += 1;

@@ -1,11 +1,11 @@
-//! A partition whose checkpoints are lost, or are those of an earlier incarnation than the tables know (a copy that was
-//! put back): goes on from what the tables hold.
+//! A partition whose checkpoints are lost, or older than what the tables know (a copy that was put back): goes on from
+//! what the tables hold.
 //!
 //! First a checkpoint of a higher incarnation is made durable, under a number that no owner with the lost state can
 //! reach: from then on it is that incarnation's partition, whoever owns it. Only then is taken back what lost state has
 //! written beyond; that is done again at every start until a later checkpoint shows that the partition has gone on.
 
-use std::{collections::HashMap, time::Duration};
+use std::{cmp::Ordering, time::Duration};
 
 use eventlog::{AssignedPartition, TopicPartition};
 use futures::{FutureExt, future::BoxFuture};
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, CheckpointNumber, Found},
     limits,
-    recovery::{Books, GoesOn, Recovery, RecoveryError},
+    recovery::{Books, BooksEnd, Ends, GoesOn, Recovery, RecoveryError},
     task::Task,
 };
 
@@ -37,6 +37,25 @@ fn is_quiet_and_cut_off(partition: &AssignedPartition, found: &Found) -> Result<
     }
 }
 
+/// Whether the newest checkpoint is not the newest that there was: a copy that was put back. Rows never go beyond the reach of
+/// the checkpoint before them, so the books cannot end beyond that of the newest one; those of a task that does not count
+/// yet ended before it began.
+fn is_outdated(
+    partition: &AssignedPartition,
+    found: &Found,
+    books_end: Option<BooksEnd>,
+) -> Result<bool, ProcessError> {
+    let (Some(checkpoint), Some(end)) = (&found.newest, books_end) else {
+        return Ok(false);
+    };
+    let is_beyond_reach = checkpoint.reach.is_some_and(|reach| end.offset > reach);
+    match checkpoint.incarnation.cmp(&end.incarnation) {
+        Ordering::Less => Ok(true),
+        Ordering::Equal if is_beyond_reach => Ok(!task_of(&partition.topic_partition, checkpoint)?.is_quiet()),
+        Ordering::Equal | Ordering::Greater => Ok(false),
+    }
+}
+
 fn task_of(place: &TopicPartition, checkpoint: &Checkpoint) -> Result<Task, ProcessError> {
     Task::restore(place.clone(), &checkpoint.state).map_err(|source| ProcessError::Restore {
         topic_partition: place.clone(),
@@ -45,48 +64,46 @@ fn task_of(place: &TopicPartition, checkpoint: &Checkpoint) -> Result<Task, Proc
 }
 
 impl<S: RowSink> Coordinator<S> {
-    /// The newest incarnations in the books of partitions that have checkpoints. `None` when shutdown is requested before
+    /// Where the books end, asked if there are checkpoints that could be older. `None` when shutdown is requested before
     /// the tables answer.
-    pub(super) async fn newest_incarnations(
+    pub(super) async fn books_ends(
         &mut self,
         beginnings: &[(AssignedPartition, Found)],
-    ) -> Result<Option<HashMap<TopicPartition, u16>>, ProcessError> {
+    ) -> Result<Option<Ends>, ProcessError> {
         let sink = self.sink.clone();
         match sink.recovery() {
             Some(recovery) if beginnings.iter().any(|(_, found)| found.newest.is_some()) => {
-                self.ask("the books", limits::BOOKS_ANSWER_MAX, || recovery.incarnations())
+                self.ask("the books", limits::BOOKS_ANSWER_MAX, || recovery.ends())
                     .await
             }
-            _ => Ok(Some(HashMap::new())),
+            _ => Ok(Some(Ends::new())),
         }
     }
 
-    /// The same, or with a checkpoint made from the tables where all are lost, or older than an incarnation that has
-    /// written books. `None` when the partition is not ours any more, or when shutdown is requested meanwhile.
+    /// The same, or with a checkpoint made from the tables where all are lost, or older than the books. `None` when the
+    /// partition is not ours any more, or when shutdown is requested meanwhile.
     pub(super) async fn recovered(
         &mut self,
         partition: AssignedPartition,
         found: Found,
-        incarnation_in_books: Option<u16>,
+        books_end: Option<BooksEnd>,
     ) -> Result<Option<(AssignedPartition, Found)>, ProcessError> {
         let sink = self.sink.clone();
         let Some(recovery) = sink.recovery() else {
             return Ok(Some((partition, found)));
         };
         let (mut partition, mut found) = (partition, found);
-        let is_of_an_earlier_life = |found: &Found| {
-            let newest = found.newest.as_ref().map(|checkpoint| checkpoint.incarnation);
-            newest.is_some() && newest < incarnation_in_books
-        };
-        if is_of_an_earlier_life(&found) {
-            // Another owner may have begun anew since the checkpoints were read.
+        let mut is_outdated = is_outdated(&partition, &found, books_end)?;
+        if is_outdated {
+            // Another owner may have gone on since the checkpoints were read.
             let Some(newer) = self.read_checkpoints(&partition.topic_partition).await? else {
                 return Ok(None);
             };
             found = newer;
+            is_outdated = self::is_outdated(&partition, &found, books_end)?;
         }
         loop {
-            let is_unusable = is_of_an_earlier_life(&found) || is_quiet_and_cut_off(&partition, &found)?;
+            let is_unusable = is_outdated || is_quiet_and_cut_off(&partition, &found)?;
             match restore::step(&found, is_unusable) {
                 Step::None => return Ok(Some((partition, found))),
                 Step::Mend => {
@@ -112,7 +129,7 @@ impl<S: RowSink> Coordinator<S> {
                     let Some(next) = self.begin_anew(recovery, &partition, books, goes_on).await? else {
                         return Ok(None);
                     };
-                    found = next;
+                    (found, is_outdated) = (next, false);
                 }
             }
         }
@@ -225,6 +242,10 @@ impl<S: RowSink> Coordinator<S> {
         answer_max: Duration,
         question: impl Fn() -> BoxFuture<'call, Result<T, RecoveryError>>,
     ) -> Result<Option<T>, ProcessError> {
+        if answer_max > limits::BOOKS_ANSWER_MAX {
+            self.health
+                .degraded(format!("asks ClickHouse for {what}, and reads nothing meanwhile"));
+        }
         loop {
             // Who reads the log to its end at shutdown has to know where a partition begins; who gets no answer ends.
             let patience = async {

@@ -24,8 +24,8 @@ pub(super) enum Step {
     Mend,
 }
 
-/// Looks at what the store has of a partition. `is_unusable`: the newest checkpoint is that of an earlier incarnation than
-/// the one that writes now; or its task does not count yet, and records are gone that it was to learn from.
+/// Looks at what the store has of a partition. `is_unusable`: the newest checkpoint is older than the tables; or its task does
+/// not count yet, and records are gone that it was to learn from.
 pub(super) fn step(found: &Found, is_unusable: bool) -> Step {
     // Also where the log still has its first record: a state that is derived anew is the lost one only if nothing was
     // configured otherwise since.

@@ -51,7 +51,7 @@ impl<S: RowSink> Coordinator<S> {
             beginnings.push((partition, found));
         }
         drop(loaded);
-        let Some(incarnations) = self.newest_incarnations(&beginnings).await? else {
+        let Some(ends) = self.books_ends(&beginnings).await? else {
             return Ok(());
         };
         let mut adopted = Vec::new();
@@ -59,8 +59,12 @@ impl<S: RowSink> Coordinator<S> {
             let Some(partition) = self.brought_up_to_date(partition, &found).await? else {
                 continue;
             };
-            let incarnation = incarnations.get(&partition.topic_partition).copied();
-            let Some((partition, found)) = self.recovered(partition, found, incarnation).await? else {
+            let end = ends.get(&partition.topic_partition).copied();
+            let Some((partition, found)) = self.recovered(partition, found, end).await? else {
+                continue;
+            };
+            // Another owner may have begun anew meanwhile, and be far ahead.
+            let Some(partition) = self.brought_up_to_date(partition, &found).await? else {
                 continue;
             };
             adopted.push(self.adopt(partition, found).await?);

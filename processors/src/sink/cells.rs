@@ -3,7 +3,7 @@
 //! Only what ClickHouse has is told, so the cache is never ahead of it, and everything is told before the checkpoint that
 //! follows the insert. Must never hold up or fail a flush: the cache takes what it can, and says what it could not.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use eventlog::TopicPartition;
 use futures::{FutureExt, future::BoxFuture};
@@ -12,7 +12,7 @@ use platform::clock::Clock;
 use schemas::rows::Rows;
 
 use crate::{
-    recovery::{Books, GoesOn, Mended, Recovery, RecoveryError},
+    recovery::{Books, Ends, GoesOn, Mended, Recovery, RecoveryError},
     runner::RowSink,
     task::{Parameters, Remains},
 };
@@ -67,8 +67,8 @@ impl<S: RowSink> CellSink<S> {
 
 /// As the sink within; what it mends there, the cache has not heard of.
 impl<S: RowSink> Recovery for CellSink<S> {
-    fn incarnations(&self) -> BoxFuture<'_, Result<HashMap<TopicPartition, u16>, RecoveryError>> {
-        self.inner().incarnations()
+    fn ends(&self) -> BoxFuture<'_, Result<Ends, RecoveryError>> {
+        self.inner().ends()
     }
 
     fn books<'call>(

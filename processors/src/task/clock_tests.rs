@@ -133,3 +133,33 @@ fn only_what_a_device_claims_itself_says_something_of_its_clock() {
     assert_eq!(rows.devices.clock_claim_count, [0]);
     assert_eq!(rows.devices.clock_seen_at_ms, [0]);
 }
+
+/// Six events of a clock that is 90 s fast, as they are received at this time.
+fn fast(received_at_ms: i64) -> Vec<Received> {
+    let message = |seq: i64| Received {
+        received_at_ms,
+        ..received(
+            "bus",
+            &format!(r#"{{"ts":{},"seq":{seq},"a":{seq}}}"#, NOW_MS + 90_000 + seq),
+        )
+    };
+    (0..6).map(message).collect()
+}
+
+#[test]
+fn what_comes_again_is_a_repetition_though_its_time_is_judged_differently() {
+    // What is more than 60 s ahead is not believed; later, or by a clock of ours that was set since, it is, and it is not.
+    for (first_ms, again_ms) in [(NOW_MS, NOW_MS + 60_000), (NOW_MS + 60_000, NOW_MS)] {
+        let messages = [fast(first_ms), fast(again_ms)].concat();
+        let (rows, stats) = apply(&batch(0, &messages));
+        assert_eq!(rows.measurements.offset.len(), 6, "{first_ms} {again_ms}");
+        assert_eq!((stats.duplicates, stats.restarts), (6, 0), "{first_ms} {again_ms}");
+    }
+    // A device that starts again, its clock right by then, is another matter.
+    let started_again = Received {
+        received_at_ms: NOW_MS + 60_000,
+        ..received("bus", &format!(r#"{{"ts":{},"seq":0,"a":7}}"#, NOW_MS + 60_000))
+    };
+    let (rows, stats) = apply(&batch(0, &[fast(NOW_MS), vec![started_again]].concat()));
+    assert_eq!((rows.measurements.offset.len(), stats.restarts), (7, 1));
+}

@@ -1,9 +1,8 @@
 //! Canonical events: decode, dedupe, enrich, then rows, rollups and devices.
 
 use eventlog::{RecordBatch, RecordRef, TopicPartition};
-use h3o::{LatLng, Resolution};
 use schemas::{
-    Event, Position, Reason, Rejection, Stage,
+    Event, Reason, Rejection, Stage,
     name::POSITION_METRIC,
     record,
     rows::{COORDINATE_UNKNOWN_E7, MeasurementRows, Rows},
@@ -172,10 +171,7 @@ impl EventsTask {
         };
         let verdict = match event.seq {
             _ if memory.was_replayed(record.key, &event) => Verdict::Duplicate,
-            Some(seq) => {
-                let claim = memory.claim(record.key, seq, &event);
-                device.sequence.observe(seq, claim)
-            }
+            Some(seq) => memory.judge(&mut device.sequence, record.key, seq, &event),
             None if memory.has_seen(record.key, &event) => Verdict::Duplicate,
             None => Verdict::New,
         };
@@ -400,29 +396,21 @@ fn learn(device: &mut DeviceState, event: &Event<'_>, offset: u64, base_resoluti
 
 /// Where the event happened: as it says, else where the device was last.
 fn locate(device: &mut DeviceState, event: &Event<'_>, base_resolution: u8) -> Option<Place> {
+    // The base resolution may be another one since the device was last heard of.
+    device.place = device.place.map(|place| place.at_resolution(base_resolution));
     let Some(position) = event.position else {
         return device.place;
     };
     let place = match device.place {
         // Most devices stand still most of the time, and indexing costs as much as decoding.
         Some(place) if place.is_at(position) => place,
-        _ => index(position, base_resolution),
+        _ => Place::of(position, base_resolution),
     };
     if event.ts_ms >= device.place_ts_ms {
         device.place = Some(place);
         device.place_ts_ms = event.ts_ms;
     }
     Some(place)
-}
-
-pub(super) fn index(position: Position, base_resolution: u8) -> Place {
-    let resolution = Resolution::try_from(base_resolution).expect("parameters are validated");
-    let coordinates = LatLng::new(position.latitude(), position.longitude()).expect("kept positions are finite");
-    Place {
-        latitude_e7: position.latitude_e7(),
-        longitude_e7: position.longitude_e7(),
-        cell: coordinates.to_cell(resolution).into(),
-    }
 }
 
 /// What all measurement rows of one event share.

@@ -8,7 +8,7 @@ use crate::{
         delivery::{Receiving, RecentDeliveries},
         fingerprint::Fingerprinter,
         recent::{RecentLimits, RecentSet},
-        sequence::Claim,
+        sequence::{Claim, SequenceWindow, Verdict},
     },
     limits::REPLAYS_KEPT,
 };
@@ -30,10 +30,29 @@ pub(super) struct Memory<'task> {
 }
 
 impl Memory<'_> {
+    /// Judges an event by its count, with what it has beside it.
+    pub(super) fn judge(&mut self, counts: &mut SequenceWindow, key: &[u8], seq: u64, event: &Event<'_>) -> Verdict {
+        let claim = self.claim(key, seq, event);
+        if let Claim::At(ms) = claim
+            && counts.would_restart(seq, claim)
+        {
+            // Its time may not have been believed when it came first, so that the counts do not know it.
+            let fingerprint = self.fingerprinter.disputed(key, seq, ms, event);
+            if self.identities.contains(fingerprint) {
+                return Verdict::Duplicate;
+            }
+        }
+        counts.observe(seq, claim)
+    }
+
     /// What an event has beside its count.
-    pub(super) fn claim(&mut self, key: &[u8], seq: u64, event: &Event<'_>) -> Claim {
+    fn claim(&mut self, key: &[u8], seq: u64, event: &Event<'_>) -> Claim {
         match (event.device_ts_ms, event.claimed_ts_ms()) {
-            (Some(disbelieved_ms), _) => Claim::Disbelieved(disbelieved_ms),
+            (Some(disbelieved_ms), _) => {
+                let fingerprint = self.fingerprinter.disputed(key, seq, disbelieved_ms, event);
+                self.remember(fingerprint);
+                Claim::Disbelieved(disbelieved_ms)
+            }
             (None, Some(claimed_ms)) => Claim::At(claimed_ms),
             (None, None) => {
                 let fingerprint = self.fingerprinter.counted(key, seq, event);

@@ -8,12 +8,11 @@ use schemas::{Position, record::DEAD_LETTERS_TOPIC};
 
 use super::{
     DeadLettersTask, EventsTask, Parameters, Task,
-    events::index,
     ledger::{Chunk, Ledger, LevelSince},
 };
 use crate::{
     dedupe::{recent::RecentSet, sequence::SequenceWindow},
-    device::{DeviceState, LastMetric, clock::ClockQuality},
+    device::{DeviceState, LastMetric, Place, clock::ClockQuality},
     symbols::Symbols,
 };
 
@@ -123,7 +122,7 @@ impl KnownDevice {
         state.sequence = self.sequence;
         state.last_offset = self.last_offset;
         if let Some((position, place_ts_ms)) = self.place {
-            (state.place, state.place_ts_ms) = (Some(index(position, base_resolution)), place_ts_ms);
+            (state.place, state.place_ts_ms) = (Some(Place::of(position, base_resolution)), place_ts_ms);
         }
         let Some(described) = self.described else { return state };
         let tenant = self.key.split_once('/').map_or("", |(tenant, _)| tenant);

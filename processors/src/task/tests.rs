@@ -442,3 +442,30 @@ fn a_record_that_is_no_event_is_a_dead_letter_in_the_books() {
     assert_eq!(ledger_of(&rows), [[0, 0, 0, 1, 0, 0, 0]]);
     assert_eq!(rows.ledger.dead_letters, [1]);
 }
+
+#[test]
+fn a_device_that_stands_still_has_a_cell_of_the_base_resolution_that_is_in_force() {
+    let mut coarse = Parameters {
+        base_resolution: 7,
+        ..Parameters::default()
+    };
+    coarse.rollup.levels.retain(|level| level.resolution <= 7);
+    let mut task = Task::new(partition(EVENTS_TOPIC), 0, 0, &coarse);
+    let placed = received("bus", r#"{"seq":1,"lat":52.5,"lon":13.4,"a":1}"#);
+    task.apply(&batch(0, std::slice::from_ref(&placed)));
+    task.collect(Due::All, &mut Rows::default());
+    let fine = Parameters::default();
+    let mut task = Task::restore(partition(EVENTS_TOPIC), &task.checkpoint()).unwrap();
+    task.propose_parameters(&fine, 1);
+    let mut task = Task::restore(partition(EVENTS_TOPIC), &task.checkpoint()).unwrap();
+    let stands_still = received("bus", r#"{"seq":2,"lat":52.5,"lon":13.4,"a":2}"#);
+    let says_no_place = received("bus", r#"{"seq":3,"a":3}"#);
+    task.apply(&batch(1, &[stands_still, says_no_place]));
+    let mut rows = Rows::default();
+    task.collect(Due::All, &mut rows);
+    let resolution = |cell: &u64| u8::from(h3o::CellIndex::try_from(*cell).unwrap().resolution());
+    assert_eq!(
+        rows.measurements.cell.iter().map(resolution).collect::<Vec<_>>(),
+        [fine.base_resolution; 2]
+    );
+}

@@ -1,7 +1,7 @@
 //! All checkpoints are lost and the log was cut off: the pipeline goes on from what the tables hold, and in the end they
 //! hold what one task would have made of all records that there ever were.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use processors::{audit::HoleKind, task::Parameters};
 
@@ -149,5 +149,23 @@ async fn checkpoints_of_an_earlier_life_that_come_back_are_lost_ones() {
     world.assert_exact().await;
     world.objects = copy;
     world.lives_for(Duration::from_millis(1_000)).await;
+    world.assert_exact().await;
+}
+
+/// The same without any loss before: rows that another configuration made since are in the tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoints_that_are_older_than_the_tables_are_lost_ones() {
+    let mut world = World::new("recovery_old_copy", 9, restless).await;
+    world.lives_for(Duration::from_millis(500)).await;
+    let copy = Arc::new(world.objects.fork());
+    world.lives_for(Duration::from_millis(1_500)).await;
+    // In force from here on, and not from the copy on.
+    world.settings.parameters.rollup = Parameters::default().rollup;
+    for level in &mut world.settings.parameters.rollup.levels {
+        level.flush_interval_ms = 200;
+    }
+    world.lives_for(Duration::from_millis(500)).await;
+    world.objects = copy;
+    world.lives_for(Duration::from_millis(500)).await;
     world.assert_exact().await;
 }

@@ -51,7 +51,7 @@ pub(crate) struct World {
     log: MemoryLog,
     pub(crate) fleet: Fleet,
     pub(crate) objects: Arc<InMemory>,
-    settings: ProcessSettings,
+    pub(crate) settings: ProcessSettings,
     history: BTreeMap<TopicPartition, Vec<Kept>>,
     pub(crate) group: &'static str,
 }

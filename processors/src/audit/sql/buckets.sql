@@ -41,6 +41,6 @@ SELECT
 FROM expected
 FULL OUTER JOIN shown USING (partition, res, bucket_seconds)
 WHERE expected.n != shown.n
-ORDER BY bucket, partition, res
-LIMIT {limit}
+ORDER BY bucket DESC, partition, res
+LIMIT {limit} BY partition, res
 SETTINGS join_use_nulls = 0, do_not_merge_across_partitions_select_final = 1

@@ -1,7 +1,6 @@
 //! Answers of the tables that never come: whoever takes partitions over asks again.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     sync::{
         Arc,
@@ -18,7 +17,7 @@ use schemas::rows::Rows;
 use super::{doubles::WatchedSink, world::World};
 use crate::{
     pipeline,
-    recovery::{Books, GoesOn, Mended, Recovery, RecoveryError},
+    recovery::{Books, Ends, GoesOn, Mended, Recovery, RecoveryError},
     runner::RowSink,
     task::{Parameters, Remains},
 };
@@ -49,12 +48,12 @@ impl RowSink for FarSink {
 }
 
 impl Recovery for FarSink {
-    fn incarnations(&self) -> BoxFuture<'_, Result<HashMap<TopicPartition, u16>, RecoveryError>> {
+    fn ends(&self) -> BoxFuture<'_, Result<Ends, RecoveryError>> {
         async {
             if self.asked.fetch_add(1, Ordering::SeqCst) < SWALLOWED {
                 std::future::pending::<()>().await;
             }
-            Ok(HashMap::new())
+            Ok(Ends::new())
         }
         .boxed()
     }
