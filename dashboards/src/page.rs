@@ -163,5 +163,9 @@ mod tests {
         let html = page.render(&health.report());
         assert!(html.contains("<strong>ready</strong>"), "{html}");
         assert!(html.contains("<a href=\"/\">Map</a>"), "{html}");
+        assert!(html.contains("<a href=\"/api/openapi.json\">"), "{html}");
+        page.set_map(Map::NoQueries);
+        let html = page.render(&health.report());
+        assert!(!html.contains("/api/"), "nothing is served there: {html}");
     }
 }

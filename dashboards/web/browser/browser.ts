@@ -91,6 +91,12 @@ export async function barriers(page: Page): Promise<unknown[]> {
   return overflow > 0 ? [...serious, { overflow }] : serious;
 }
 
+/** Live views begin anew with each hour: none may end between what is published and what is looked at. */
+export async function awayFromTheHour(): Promise<void> {
+  const leftMs = 3_600_000 - (Date.now() % 3_600_000);
+  if (leftMs < 90_000) await new Promise((resolve) => setTimeout(resolve, leftMs + 1_000));
+}
+
 /** Waits until a condition holds, and says what was last seen when it never does. */
 export async function until<T>(
   what: string,

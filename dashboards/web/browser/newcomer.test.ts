@@ -3,7 +3,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { barriers, open, until, visit } from './browser';
+import { awayFromTheHour, barriers, open, until, visit } from './browser';
 import { Program } from './program';
 
 const HERE = [48.137, 11.575] as const;
@@ -14,6 +14,7 @@ let browser: Browser;
 let site: string;
 
 beforeAll(async () => {
+  await awayFromTheHour();
   [program, browser] = await Promise.all([Program.start(), open()]);
   site = program.endpoints.http;
 });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { number } from '../src/format';
 import type { CellsAnswer } from '../src/data/answers';
-import { barriers, open, until, visit } from './browser';
+import { awayFromTheHour, barriers, open, until, visit } from './browser';
 import { Program } from './program';
 
 /** Where the devices of the tests are. */
@@ -26,12 +26,6 @@ function message(device: string, value: number, place: readonly [number, number]
   published += 1;
   const payload = { ts: Date.now(), seq: published, lat: place[0], lon: place[1], metrics: { v: value }, ...more };
   return { topic: `telemetry/acme/${device}`, payload: JSON.stringify(payload) };
-}
-
-/** Live views begin anew with each hour: none may end between what is published and what is looked at. */
-async function awayFromTheHour(): Promise<void> {
-  const leftMs = 3_600_000 - (Date.now() % 3_600_000);
-  if (leftMs < 90_000) await new Promise((resolve) => setTimeout(resolve, leftMs + 1_000));
 }
 
 beforeAll(async () => {

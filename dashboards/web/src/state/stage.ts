@@ -132,22 +132,24 @@ async function findFirstView(): Promise<void> {
       return goTo(selection, [lat, lon]);
     }
   }
-  return findData();
+  await findData();
 }
 
-/** Moves to where data is, and says so when that cannot be found out. */
+/** Moves to where data is, or says why it does not. */
 export async function fitToData(): Promise<void> {
+  const { metric } = view.value;
   try {
-    await findData();
+    if (!(await findData()))
+      say(metric === '' ? 'Nothing has been published yet' : `No ${metric} anywhere in this time`);
   } catch (error) {
     say(error instanceof Problem ? sentence(error.message) : 'Where data is cannot be found out');
   }
 }
 
-/** Moves to the place with the most events: first roughly, then to its hexagons. */
-async function findData(): Promise<void> {
+/** Moves to the place with the most events, if there is one: first roughly, then to its hexagons. */
+async function findData(): Promise<boolean> {
   const { tenant, metric, time } = view.value;
-  if (metric === '') return;
+  if (metric === '') return false;
   // An hour that has only begun says little about where data is.
   const looked = time.kind === 'live' ? ({ kind: 'last', seconds: 3_600 } as const) : time;
   const { fromMs: from, toMs: to } = rangeOf(looked, 3_600, now.value);
@@ -159,12 +161,13 @@ async function findData(): Promise<void> {
   const cells = busiest(rough.body);
   if (cells.length === 0) {
     isPlaced = true;
-    return;
+    return false;
   }
   const around = boxText(boxAround(cells.map(cellToLatLng), 1.5));
   const fine = await ask<CellsAnswer>(fetch, url('cells', { ...common, res: 7, bbox: around }));
   isPlaced = true;
   map?.fit(fine.body.cells.length > 0 ? fine.body.cells : cells, 12, margins());
+  return true;
 }
 
 /** What lies over the map's edges, so that nothing is fitted behind it: panels, and on narrow screens the legend. */
