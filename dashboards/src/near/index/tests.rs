@@ -170,3 +170,26 @@ fn there_is_room_for_so_many_devices_and_no_more() {
     };
     assert!(take("a") && take("b") && take("a") && !take("c"));
 }
+
+#[test]
+fn a_device_takes_no_more_memory_than_is_said() {
+    const COUNT: u32 = 100_000;
+    let mut index = Index::default();
+    for number in 0..COUNT {
+        // A fleet in some cities.
+        let city = (number % 50) as i32;
+        let device = format!("van-berlin-{number}");
+        let position = Position {
+            tenant: TENANTS[number as usize % TENANTS.len()],
+            device: &device,
+            partition: 0,
+            version: 1,
+            ts_ms: 0,
+            latitude_e7: city * 10_000_000 + (number.wrapping_mul(2_654_435_761) % 3_000_000) as i32,
+            longitude_e7: city * 20_000_000 + (number.wrapping_mul(40_503) % 3_000_000) as i32,
+        };
+        index.take(&position, COUNT as usize);
+    }
+    let each = index.weight_bytes() / COUNT as usize;
+    assert!((100..200).contains(&each), "{each} bytes a device");
+}
