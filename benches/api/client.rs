@@ -1,6 +1,6 @@
 //! A client with one connection, and what it counts.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -44,10 +44,16 @@ impl Question {
 }
 
 /// Answers by status, and how long they took.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Counts {
-    by_status: std::collections::BTreeMap<u16, u64>,
+    by_status: BTreeMap<u16, u64>,
     latencies_us: Vec<u32>,
+}
+
+impl fmt::Debug for Counts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", self.by_status)
+    }
 }
 
 impl Counts {

@@ -135,8 +135,8 @@ async fn follow(
     shown: Arc<Mutex<Vec<BTreeMap<String, (f64, u64)>>>>,
     latencies: Arc<std::sync::Mutex<Vec<u32>>>,
 ) {
-    loop {
-        let event = stream.next().await.expect("the stream stays open");
+    // One that ends too early is not what ClickHouse has in the end.
+    while let Some(event) = stream.next().await {
         let now = now_ms() as f64;
         if event.name == "delta" {
             let values = event.data["values"].as_array().unwrap();

@@ -143,6 +143,7 @@ impl Nearby {
             is_full: false,
             reading: None,
             read_at: Instant::now(),
+            measured: 0,
         };
         loop {
             let read_at = task.read_at;
@@ -176,6 +177,8 @@ struct Task {
     reading: Option<Reading>,
     /// When the store is read next.
     read_at: Instant,
+    /// Devices when their bytes were last counted.
+    measured: usize,
 }
 
 impl Task {
@@ -222,8 +225,7 @@ impl Task {
         loop {
             let part: Vec<Position<'_>> = positions.by_ref().take(limits::POSITIONS_TOGETHER).collect();
             if part.is_empty() {
-                let count = self.nearby.change(|held| held.index.len());
-                self.nearby.metrics.devices.set(count as f64);
+                self.count();
                 return;
             }
             let has_room = self.nearby.change(|held| {
@@ -245,9 +247,19 @@ impl Task {
         }
     }
 
-    fn measure(&self) {
+    /// Counts devices, and bytes as well where there are many more of them: that looks at all nodes.
+    fn count(&mut self) {
+        let count = self.nearby.change(|held| held.index.len());
+        self.nearby.metrics.devices.set(count as f64);
+        if count > self.measured + self.measured / 8 {
+            self.measure();
+        }
+    }
+
+    fn measure(&mut self) {
         let held = self.nearby.held.read().unwrap_or_else(PoisonError::into_inner);
-        self.nearby.metrics.devices.set(held.index.len() as f64);
+        self.measured = held.index.len();
+        self.nearby.metrics.devices.set(self.measured as f64);
         self.nearby.metrics.bytes.set(held.index.weight_bytes() as f64);
     }
 }

@@ -31,14 +31,18 @@ fn place() -> impl Strategy<Value = (i32, i32)> {
 /// Tenant, device, version, place.
 type Told = (usize, u8, u64, (i32, i32));
 
+/// Tenant and device; version and place.
+type Names = (String, String);
+type Last = (u64, (i32, i32));
+
 fn told() -> impl Strategy<Value = Vec<Told>> {
     prop::collection::vec((0..TENANTS.len(), 0..200_u8, 0..20_u64, place()), 0..600)
 }
 
 /// The index, and the last place of every device.
-fn taken(all: &[Told]) -> (Index, BTreeMap<(String, String), (u64, (i32, i32))>) {
+fn taken(all: &[Told]) -> (Index, BTreeMap<Names, Last>) {
     let mut index = Index::default();
-    let mut last: BTreeMap<(String, String), (u64, (i32, i32))> = BTreeMap::new();
+    let mut last: BTreeMap<Names, Last> = BTreeMap::new();
     for (tenant, device, version, at) in all {
         let (tenant, device) = (TENANTS[*tenant], format!("Device-{device}"));
         let position = Position {
@@ -106,7 +110,7 @@ proptest! {
         let (index, last) = taken(&all);
         let place = BoundingBox { west: -2.0, south: -1.0, east: box_east, north: 2.0 };
         let filter = Filter { search: search.to_owned(), place: (!is_everywhere).then_some(place) };
-        let is_meant = |((_, device), (_, at)): &(&(String, String), &(u64, (i32, i32)))| {
+        let is_meant = |((_, device), (_, at)): &(&Names, &Last)| {
             let is_in = is_everywhere || degrees(*at).is_some_and(|(latitude, longitude)| place.holds(latitude, longitude));
             device.to_ascii_lowercase().contains(search) && is_in
         };
@@ -165,4 +169,27 @@ fn there_is_room_for_so_many_devices_and_no_more() {
         index.take(&position, 2)
     };
     assert!(take("a") && take("b") && take("a") && !take("c"));
+}
+
+#[test]
+fn a_device_takes_no_more_memory_than_is_said() {
+    const COUNT: u32 = 100_000;
+    let mut index = Index::default();
+    for number in 0..COUNT {
+        // A fleet in some cities.
+        let city = (number % 50) as i32;
+        let device = format!("van-berlin-{number}");
+        let position = Position {
+            tenant: TENANTS[number as usize % TENANTS.len()],
+            device: &device,
+            partition: 0,
+            version: 1,
+            ts_ms: 0,
+            latitude_e7: city * 10_000_000 + (number.wrapping_mul(2_654_435_761) % 3_000_000) as i32,
+            longitude_e7: city * 20_000_000 + (number.wrapping_mul(40_503) % 3_000_000) as i32,
+        };
+        index.take(&position, COUNT as usize);
+    }
+    let each = index.weight_bytes() / COUNT as usize;
+    assert!((100..200).contains(&each), "{each} bytes a device");
 }
