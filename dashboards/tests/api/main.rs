@@ -8,6 +8,7 @@ mod bad_input;
 mod caching;
 mod devices;
 mod fleet;
+mod hostile;
 mod keys;
 mod limited;
 mod mixing;
