@@ -1,18 +1,8 @@
 -- One value for each bucket, over the hexagons of resolution `res` whose centre lies in the box.
--- `if`, not `multiIf`: branches of constant conditions are left out with all that only they read.
--- Which cells are in is found as for hexagons: see cells.sql.
--- No function of H3 may see cell 0 (no position), and conditions run in any order: `stand_in` is some cell. A
--- PREWHERE would put 0 back into rows that it drops.
+-- `value` and `in_box` are in shared/, where the last settings are explained.
 SELECT
     toUInt32(intDiv(toUnixTimestamp(log.bucket), {period:UInt32}) * {period:UInt32}) AS start,
-    if({form:String} = 'count', toFloat64(sum(log.count)),
-    if({form:String} = 'sum', sum(log.sum),
-    if({form:String} = 'min', min(log.min),
-    if({form:String} = 'max', max(log.max),
-    if({form:String} = 'avg', sum(log.sum) / sum(log.count),
-    if({form:String} = 'quantile',
-        quantile_of_bins(sumMap(log.bin_keys, log.bin_counts), {quantile:Float64}, min(log.min), max(log.max)),
-    toFloat64(devices_of_hashes(smallest_hashes(groupUniqArrayArray(log.device_hashes)))))))))) AS value,
+    value,
     sum(log.count) AS events
 FROM rollup_log AS log FINAL
 WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
@@ -23,25 +13,7 @@ WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
     AND log.bucket < toDateTime({to:UInt32}, 'UTC')
     AND log.cell != 0
     AND log.count > 0
-    AND log.cell IN (
-        SELECT seen.cell
-        FROM (
-            SELECT DISTINCT log.cell AS cell
-            FROM rollup_log AS log
-            WHERE ({tenant:String} = '' OR log.tenant = {tenant:String})
-                AND log.metric = {metric:String}
-                AND log.period = {stored_period:UInt32}
-                AND log.res = {stored_res:UInt8}
-                AND log.bucket >= toDateTime({from:UInt32}, 'UTC')
-                AND log.bucket < toDateTime({to:UInt32}, 'UTC')
-                AND log.cell != 0
-        ) AS seen
-        WHERE tupleElement(h3ToGeo(h3ToParent(if(seen.cell = 0, {stand_in:UInt64}, seen.cell), {res:UInt8})), 1) BETWEEN {south:Float64} AND {north:Float64}
-            AND if(
-                {west:Float64} <= {east:Float64},
-                tupleElement(h3ToGeo(h3ToParent(if(seen.cell = 0, {stand_in:UInt64}, seen.cell), {res:UInt8})), 2) BETWEEN {west:Float64} AND {east:Float64},
-                tupleElement(h3ToGeo(h3ToParent(if(seen.cell = 0, {stand_in:UInt64}, seen.cell), {res:UInt8})), 2) >= {west:Float64}
-                    OR tupleElement(h3ToGeo(h3ToParent(if(seen.cell = 0, {stand_in:UInt64}, seen.cell), {res:UInt8})), 2) <= {east:Float64}))
+    AND log.cell IN (SELECT in_box.cell FROM in_box)
 GROUP BY start
 ORDER BY start
 SETTINGS do_not_merge_across_partitions_select_final = 1, h3togeo_lon_lat_result_order = 0,

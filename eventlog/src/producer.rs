@@ -98,6 +98,10 @@ pub enum DeliveryFailure {
     /// It may or may not have been stored: send it again (a duplicate is removed downstream by its identity).
     #[error("not confirmed in time: {0}")]
     Ambiguous(String),
+    /// The log refuses the time of this message, which is too far ahead of its own clock, and has not stored it: with another
+    /// time, or later, it may be taken.
+    #[error("its time is refused: {0}")]
+    Misdated(String),
     /// The log refuses this message for good (too large, for instance): sending it again cannot help.
     #[error("refused: {0}")]
     Refused(String),

@@ -4,13 +4,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use eventlog::{
-    ConsumerEvent, Delivery, Headers, KafkaConfig, Log, LogConfig, LogError, Message, Position, ProducerLimits,
-    SendError, Subscription, Token, TopicSpec,
+    ConsumerEvent, Delivery, DeliveryFailure, Headers, KafkaConfig, Log, LogConfig, LogError, Message, Position,
+    ProducerLimits, SendError, Subscription, Token, TopicSpec,
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -188,4 +188,32 @@ fn properties_that_break_the_promise_are_refused_by_name() {
     assert!(reason.contains("no.such.property"), "{reason}");
     assert!(open("127.0.0.1:9092", &[("acks", "all"), ("linger.ms", "1")]).is_ok());
     assert!(open("", &[]).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_is_far_ahead_of_kafkas_is_told_and_another_one_is_taken() {
+    let kafka = tokio::task::spawn_blocking(rig::Kafka::start).await.unwrap();
+    let log = open(&kafka.bootstrap(), &[]).unwrap();
+    log.ensure_topics(&[TopicSpec::new("events", 1)]).await.unwrap();
+    let (producer, mut deliveries) = log.producer(ProducerLimits::default()).unwrap();
+    let now_ms = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64;
+    let mut deliver = async |timestamp_ms: i64| {
+        let message = Message {
+            topic: "events".into(),
+            key: Bytes::from_static(b"device"),
+            value: Bytes::from_static(b"value"),
+            headers: Vec::new(),
+            timestamp_ms,
+            token: Token(0),
+        };
+        producer.send(message).unwrap();
+        let batch = tokio::time::timeout(PATIENCE, deliveries.recv()).await;
+        batch.unwrap().unwrap().remove(0).result
+    };
+    let refused = deliver(now_ms + 2 * 3_600_000).await;
+    assert!(matches!(refused, Err(DeliveryFailure::Misdated(_))), "{refused:?}");
+    assert_eq!(deliver(now_ms).await.unwrap().offset, 0, "the other one was not stored");
 }

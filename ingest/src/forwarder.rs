@@ -69,7 +69,10 @@ impl Forwarder {
                     try_again_at = None;
                     self.window.resend_unconfirmed();
                 }
-                _ = report.tick() => self.report(),
+                _ = report.tick() => {
+                    self.report();
+                    self.window.redate(self.clock.wall_ms());
+                }
             }
         }
         self.producer.flush(limits::DISCONNECT_MAX).await?;
@@ -161,9 +164,12 @@ impl Forwarder {
         }
         let waited = format_duration(Duration::from_secs(waited.as_secs()));
         let count = self.window.len();
-        self.health.failed(format!(
-            "the log has not confirmed a record for {waited}; {count} messages wait, the broker keeps the rest"
-        ));
+        let why = match self.window.misdated_count() {
+            0 => format!("the log has not confirmed a record for {waited}"),
+            _ => format!("the log refuses our time for {waited}: the clock of this machine, or of the log, is wrong"),
+        };
+        self.health
+            .failed(format!("{why}; {count} messages wait, the broker keeps the rest"));
     }
 }
 

@@ -95,6 +95,10 @@ pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// other out by the same client id never reach it, so they slow down.
 pub const STABLE_CONNECTION: Duration = Duration::from_secs(5);
 
+/// A wall clock that steps back by less is set by a time server, and the time of receipt waits for it; by more, it was
+/// wrong before, and so would be all that is received until the old time has come.
+pub const CLOCK_STEP_BACK_MS_MAX: i64 = 10_000;
+
 /// Pause before a record is sent again, and between tries when the queue of the log is full.
 pub const RESEND_PAUSE: Duration = Duration::from_millis(20);
 

@@ -50,7 +50,7 @@ pub struct Received {
     pub epoch: Epoch,
     /// Count of messages received by this process.
     pub number: u64,
-    /// Time of receipt, Unix milliseconds; never steps back.
+    /// Time of receipt, Unix milliseconds. Steps back only when the clock was wrong before.
     pub received_at_ms: i64,
     /// Time of receipt on the monotonic clock, to time its way.
     pub received_at: Duration,
@@ -168,7 +168,7 @@ pub struct Record {
     pub value: Bytes,
     /// CloudEvents id: the same when the record is sent again.
     pub id: Bytes,
-    /// Time of receipt, Unix milliseconds.
+    /// Time of receipt, Unix milliseconds; of sending, where the log refused that.
     pub timestamp_ms: i64,
     /// Event or dead letter.
     pub kind: RecordKind,

@@ -295,7 +295,7 @@ impl Reader {
     }
 
     fn take_in(&mut self, mut publish: Publish) {
-        self.received_at_ms = self.received_at_ms.max(self.clock.wall_ms());
+        self.received_at_ms = received_at_ms(self.received_at_ms, self.clock.wall_ms());
         let payload_bytes = publish.payload.len();
         if payload_bytes > self.whole_payload_bytes_max {
             // A copy, so that the rest is freed now.
@@ -334,11 +334,32 @@ impl Reader {
     }
 }
 
+/// The time of receipt: that of the wall clock, where it does not step back by a little.
+fn received_at_ms(before_ms: i64, wall_ms: i64) -> i64 {
+    if wall_ms < before_ms && before_ms - wall_ms < limits::CLOCK_STEP_BACK_MS_MAX {
+        return before_ms;
+    }
+    wall_ms
+}
+
 fn backoff() -> Backoff {
     Backoff {
         initial: limits::RECONNECT_PAUSE_MIN,
         max: limits::RECONNECT_PAUSE_MAX,
         multiplier: 2.0,
         jitter: 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_receipt_waits_for_a_clock_that_is_set_and_leaves_one_that_was_wrong() {
+        assert_eq!(received_at_ms(0, 1_700_000_000_000), 1_700_000_000_000);
+        assert_eq!(received_at_ms(1_700_000_000_000, 1_700_000_000_001), 1_700_000_000_001);
+        assert_eq!(received_at_ms(1_700_000_000_000, 1_699_999_999_000), 1_700_000_000_000);
+        assert_eq!(received_at_ms(1_700_007_200_000, 1_700_000_000_000), 1_700_000_000_000);
     }
 }

@@ -105,6 +105,14 @@ pub const REVOCATION_DRAIN_MAX: Duration = Duration::from_secs(8);
 /// Reading a log of our own to its end at shutdown may take this long: some million events.
 pub const READ_TO_END_MAX: Duration = Duration::from_secs(20);
 
+/// How long ClickHouse may take to read the books, which are small, before it is asked again: a network that swallows the
+/// answer would else hold up a takeover for ever.
+pub const BOOKS_ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// The same for a step of a recovery, which reads and sorts the history of a partition: a billion events, at the rate that
+/// was measured.
+pub const RECOVERY_STEP_MAX: Duration = Duration::from_secs(45 * 60);
+
 /// A question to the tables that is under way at shutdown may take so much longer: a hundred times what one takes that
 /// asks where a partition begins.
 pub const ANSWER_AT_SHUTDOWN_MAX: Duration = Duration::from_secs(5);

@@ -57,9 +57,21 @@ pub fn fits_a_bucket(timestamp_ms: i64) -> bool {
     (0..=TIMESTAMP_MS_MAX).contains(&timestamp_ms)
 }
 
+/// The begin of a bucket as people read it: RFC 3339 in UTC, whole seconds.
+#[must_use]
+pub fn show_bucket(unix_seconds: u32) -> String {
+    jiff::Timestamp::from_second(unix_seconds.into()).map_or_else(|_| unix_seconds.to_string(), |time| time.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_bucket_has_a_readable_begin() {
+        assert_eq!(show_bucket(0), "1970-01-01T00:00:00Z");
+        assert_eq!(show_bucket(u32::MAX), "2106-02-07T06:28:15Z");
+    }
 
     fn ms(time: Option<WrittenTime>) -> Option<i64> {
         time.map(|time| time.ms)

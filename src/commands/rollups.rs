@@ -82,8 +82,14 @@ pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Res
     let url = clickhouse_url(&config, data_dir)?;
     let settings = &config.clickhouse;
     let store = AuditStore::new(settings.client(&url), &settings.migrate.database);
-    if !arguments.dry_run && !arguments.accept_holes {
-        refuse_holes(&store).await?;
+    let holes = match arguments.accept_holes {
+        true => None,
+        false => holes(&store).await?,
+    };
+    if let Some(holes) = holes.as_ref().filter(|_| !arguments.dry_run) {
+        return Err(Failure::runtime(format!(
+            "{holes}. Bring them back first, or say `--accept-holes`"
+        )));
     }
     let sink = ClickHouseSink::new(settings.sink(&url));
     let checkpoints = config
@@ -107,26 +113,23 @@ pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Res
     let rebuilt = rebuilt.await.map_err(Failure::runtime)?;
     said?;
     if is_text {
-        return output::print(&summary(&rebuilt, shown, arguments.dry_run));
+        let refusal = holes.map_or_else(String::new, |holes| format!("note: this will be refused: {holes}\n"));
+        return output::print(&(refusal + &summary(&rebuilt, shown, arguments.dry_run)));
     }
     let json = serde_json::to_string(&rebuilt).expect("plain data is always JSON");
     output::print(&format!("{json}\n"))
 }
 
-/// Measurements that are not what the tasks made would be taken as the truth.
-async fn refuse_holes(store: &AuditStore) -> Result<(), Failure> {
-    match audit::measurement_holes(store)
-        .await
-        .map_err(Failure::runtime)?
-        .as_slice()
-    {
-        [] => Ok(()),
-        [hole, rest @ ..] => Err(Failure::runtime(format!(
+/// Measurements that are not what the tasks made, and would be taken as the truth.
+async fn holes(store: &AuditStore) -> Result<Option<String>, Failure> {
+    let holes = audit::measurement_holes(store).await.map_err(Failure::runtime)?;
+    Ok(holes.split_first().map(|(hole, rest)| {
+        format!(
             "the measurements themselves do not add up, and the rollups may be all that is right: {hole}; and {} more \
-             holes. Bring them back first, or say `--accept-holes`",
+             holes",
             rest.len()
-        ))),
-    }
+        )
+    }))
 }
 
 fn summary(rebuilt: &Rebuilt, change_count: u64, dry_run: bool) -> String {

@@ -33,7 +33,8 @@ fn assert_found(up: &Up) {
     assert!(said.contains("meridian rollups rebuild"), "{said}");
 }
 
-#[tokio::test]
+// With threads: `rebuild` waits for its process, and devices go on publishing meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_damage_is_repaired_to_the_bit_while_events_keep_coming() {
     let mut up = filled().await;
     let store = up.store();

@@ -1,22 +1,23 @@
 //! The queries, one file each in `queries/`, as they are sent. Nothing is ever put into their text: values are bound.
 
-/// A query after the definitions that merge sketches and distinct counts.
+/// A query after the definitions that merge sketches and distinct counts, and those that it shares with others.
 macro_rules! merging {
-    ($file:literal) => {
+    ($file:literal, $($shared:literal),+) => {
         concat!(
             "WITH\n",
             include_str!("../../../schemas/clickhouse/merge.sql"),
+            $(",\n", include_str!(concat!("../../queries/shared/", $shared)),)+
             include_str!(concat!("../../queries/", $file))
         )
     };
 }
 
-pub(crate) const CELLS: &str = merging!("cells.sql");
+pub(crate) const CELLS: &str = merging!("cells.sql", "value.sql", "in_box.sql");
 pub(crate) const LIVE: &str = include_str!("../../queries/live.sql");
 pub(crate) const RESOLUTIONS: &str = include_str!("../../queries/resolutions.sql");
 pub(crate) const FRESHNESS: &str = include_str!("../../queries/freshness.sql");
-pub(crate) const SERIES: &str = merging!("series.sql");
-pub(crate) const SERIES_BBOX: &str = merging!("series_bbox.sql");
+pub(crate) const SERIES: &str = merging!("series.sql", "value.sql");
+pub(crate) const SERIES_BBOX: &str = merging!("series_bbox.sql", "value.sql", "in_box.sql");
 pub(crate) const SERIES_DEVICE: &str = include_str!("../../queries/series_device.sql");
 pub(crate) const DEVICES: &str = include_str!("../../queries/devices.sql");
 pub(crate) const NEARBY: &str = include_str!("../../queries/nearby.sql");
@@ -29,6 +30,14 @@ mod tests {
 
     /// Tables and views that hold what belongs to tenants.
     const SOURCES: [&str; 4] = ["rollup_log", "measurement_log", "device_log", "devices"];
+
+    /// What queries share and read by name: it binds the tenant itself.
+    const SHARED: [&str; 1] = ["in_box"];
+
+    /// All that queries are made of.
+    fn queries() -> BTreeMap<String, String> {
+        folder("queries").into_iter().chain(folder("queries/shared")).collect()
+    }
 
     fn folder(name: &str) -> BTreeMap<String, String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -47,15 +56,15 @@ mod tests {
 
     #[test]
     fn every_read_of_a_table_binds_the_tenant() {
-        let queries = folder("queries");
-        assert!(queries.len() >= 9, "{:?}", queries.keys());
+        let queries = queries();
+        assert!(queries.len() >= 11, "{:?}", queries.keys());
         for (name, sql) in queries {
             let sql = code(&sql);
             let mut reads = 0;
             for (position, _) in sql.match_indices("FROM ") {
                 let rest = &sql[position + 5..];
                 let source: String = rest.chars().take_while(|letter| !letter.is_whitespace()).collect();
-                if source.starts_with('(') {
+                if source.starts_with('(') || SHARED.contains(&source.trim_end_matches(')')) {
                     continue;
                 }
                 assert!(SOURCES.contains(&source.as_str()), "{name} reads `{source}`");
@@ -65,13 +74,15 @@ mod tests {
                 assert!(condition.starts_with(&wanted), "{name}: {condition}");
                 reads += 1;
             }
-            assert!(reads > 0 && !sql.contains(" JOIN "), "{name}");
+            assert!(!sql.contains(" JOIN "), "{name}");
+            let is_expression = name == "value.sql";
+            assert_eq!(reads == 0, is_expression, "{name}");
         }
     }
 
     #[test]
     fn queries_have_no_other_holes_than_bound_values() {
-        for (name, sql) in folder("queries") {
+        for (name, sql) in queries() {
             for (position, _) in code(&sql).match_indices('{') {
                 let hole = code(&sql)[position + 1..].split_once('}').unwrap().0.to_owned();
                 let (value, kind) = hole.split_once(':').unwrap_or_else(|| panic!("{name}: {{{hole}}}"));
@@ -91,7 +102,7 @@ mod tests {
 
     #[test]
     fn only_files_are_sent() {
-        for name in folder("queries").keys() {
+        for name in queries().keys() {
             assert!(
                 include_str!("sql.rs").contains(&format!("\"{name}\""))
                     || include_str!("sql.rs").contains(&format!("queries/{name}\"")),

@@ -9,12 +9,12 @@ pub(super) fn delivery_failure(error: &KafkaError) -> DeliveryFailure {
     let reason = error.to_string();
     match error.rdkafka_error_code() {
         Some(Code::Fatal | Code::Fenced) => DeliveryFailure::Fatal(reason),
+        Some(Code::InvalidTimestamp) => DeliveryFailure::Misdated(reason),
         Some(
             Code::MessageSizeTooLarge
             | Code::InvalidMessageSize
             | Code::InvalidMessage
             | Code::InvalidRecord
-            | Code::InvalidTimestamp
             | Code::BadMessage
             | Code::PolicyViolation,
         ) => DeliveryFailure::Refused(reason),

@@ -32,6 +32,9 @@ pub struct Window {
     resend: VecDeque<u64>,
     /// To be sent again after a pause.
     unconfirmed: VecDeque<u64>,
+    /// To be sent again with another time: the log refuses theirs. Until then nothing new is sent, since either our clock or
+    /// that of the log is wrong.
+    misdated: VecDeque<u64>,
     acks: VecDeque<AckDue>,
     counts: ReleaseCounts,
     released_bytes: u64,
@@ -90,6 +93,7 @@ impl Window {
             next_unsent: 0,
             resend: VecDeque::new(),
             unconfirmed: VecDeque::new(),
+            misdated: VecDeque::new(),
             acks: VecDeque::new(),
             counts: ReleaseCounts::default(),
             released_bytes: 0,
@@ -168,6 +172,7 @@ impl Window {
         match result {
             Ok(_) => self.durable(index),
             Err(DeliveryFailure::Ambiguous(_)) => self.unconfirmed.push_back(token.0),
+            Err(DeliveryFailure::Misdated(_)) => self.misdated.push_back(token.0),
             Err(DeliveryFailure::Refused(said)) => self.refused(token.0, index, &said),
             Err(DeliveryFailure::Fatal(said)) => self.fault = Some(Fault::Producer(said)),
         }
@@ -184,6 +189,23 @@ impl Window {
     #[must_use]
     pub fn has_unconfirmed(&self) -> bool {
         !self.unconfirmed.is_empty()
+    }
+
+    /// Gives records whose time the log refused the present one, to be sent again. What they say stays the same, and with it
+    /// what they are recognised by.
+    pub fn redate(&mut self, now_ms: i64) {
+        while let Some(token) = self.misdated.pop_front() {
+            let index = self.slot_index(token).expect("what is not durable is in the window");
+            let record = self.slots[index].record.as_mut();
+            record.expect("what is refused is not durable").timestamp_ms = now_ms;
+            self.resend.push_back(token);
+        }
+    }
+
+    /// How many records wait for [`Window::redate`].
+    #[must_use]
+    pub fn misdated_count(&self) -> usize {
+        self.misdated.len()
     }
 
     /// The next acknowledgement: the same one until [`Window::ack_handed_over`] or [`Window::disconnected`] is called.
@@ -253,7 +275,7 @@ impl Window {
 
     fn next_token(&self) -> Option<u64> {
         let end = self.first_slot + self.slots.len() as u64;
-        let fresh = (self.next_unsent < end).then_some(self.next_unsent);
+        let fresh = (self.next_unsent < end && self.misdated.is_empty()).then_some(self.next_unsent);
         self.resend.front().copied().or(fresh)
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use schemas::record::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
+use schemas::{
+    record::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC},
+    timestamp::show_bucket,
+};
 
 use super::{
     Hole, HoleKind, Known, LevelState, Report,
@@ -245,6 +248,7 @@ fn rollup_hole(
     cell: Option<(&str, &str, u64)>,
     (expected, found): (u64, u64),
 ) -> Hole {
+    let bucket = show_bucket(bucket);
     let mut place = format!("rollups, period {period}, res {resolution}, bucket {bucket}, partition {partition}");
     if let Some((tenant, metric, cell)) = cell {
         place = format!("{place}, tenant `{tenant}`, metric `{metric}`, cell {cell:x}");

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemas::timestamp::show_bucket;
 use serde::Serialize;
 
 use super::{Known, store::LedgerRow};
@@ -205,7 +206,7 @@ impl fmt::Display for CellDifference {
             self.metric,
             self.period,
             self.resolution,
-            self.bucket,
+            show_bucket(self.bucket),
             self.cell,
             self.partition,
             values(self.expected),

@@ -11,6 +11,7 @@ use super::report::CellDifference;
 use crate::{
     limits::{AUDIT_BUCKETS_MAX, AUDIT_EXPIRY_MARGIN_SECONDS, AUDIT_SHOWN_MAX, LEDGER_CHUNK_RECORDS},
     migrate::seconds_in,
+    sink::error::chain,
     task::ledger::CHECKSUM_FACTORS,
 };
 
@@ -19,7 +20,8 @@ use crate::{
 pub enum AuditError {
     /// ClickHouse does not answer, or refuses.
     #[error(
-        "ClickHouse cannot tell {what}: {source}; check its address, and run `meridian migrate` if a table is missing"
+        "ClickHouse cannot tell {what}: {}; check its address, and run `meridian migrate` if a table is missing",
+        chain(source)
     )]
     Query {
         /// What was asked.

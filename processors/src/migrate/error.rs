@@ -2,6 +2,8 @@
 
 use schemas::clickhouse::RenderError;
 
+use crate::sink::error::chain;
+
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
@@ -10,7 +12,8 @@ pub enum MigrateError {
     Name(#[from] RenderError),
     /// A question to the server failed.
     #[error(
-        "ClickHouse did not answer when asked for {what}: {source}; check `[clickhouse] url`, `user` and its rights"
+        "ClickHouse did not answer when asked for {what}: {}; check `[clickhouse] url`, `user` and its rights",
+        chain(source)
     )]
     Query {
         /// What was asked for.

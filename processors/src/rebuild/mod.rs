@@ -18,6 +18,7 @@ use eventlog::{PartitionId, TopicPartition};
 use schemas::{
     record::EVENTS_TOPIC,
     rows::{RollupRows, Rows},
+    timestamp::show_bucket,
 };
 
 use self::{
@@ -133,7 +134,7 @@ impl fmt::Display for ChangeLine<'_> {
              generation {}: count {} becomes {}",
             bucket.tenant,
             bucket.metric,
-            bucket.bucket_seconds,
+            show_bucket(bucket.bucket_seconds),
             change.cell,
             change.partition,
             change.accumulator.generation,

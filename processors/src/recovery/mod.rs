@@ -11,12 +11,16 @@
 mod mend;
 mod store;
 
+use std::collections::HashMap;
+
 use eventlog::TopicPartition;
 use futures::future::BoxFuture;
+use platform::retry::{Classify, Domain, Retry};
 
 use crate::{
     audit::AuditError,
     rebuild::RebuildError,
+    sink::SinkError,
     task::{
         Parameters, Remains,
         ledger::{Chunk, LevelSince},
@@ -34,6 +38,27 @@ pub enum RecoveryError {
     /// Snapshots could not be made again.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
+}
+
+impl Classify for RecoveryError {
+    fn domain(&self) -> Domain {
+        match self.retry() {
+            Retry::Never => Domain::Internal,
+            _ => Domain::External,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Store(error) | Self::Rebuild(RebuildError::Store(error)) => {
+                let AuditError::Query { what, source } = error;
+                SinkError::from_client(what, source).retry()
+            }
+            Self::Rebuild(RebuildError::Checkpoint(error)) => error.retry(),
+            Self::Rebuild(RebuildError::Sink(error)) => error.retry(),
+            Self::Rebuild(RebuildError::Restore { .. }) => Retry::Never,
+        }
+    }
 }
 
 /// What the tables say of a partition, before anything else is asked.
@@ -66,6 +91,9 @@ pub struct GoesOn {
 
 /// Whoever knows what is in the tables.
 pub trait Recovery: Send + Sync {
+    /// The newest incarnation that has written books, of every partition that has any.
+    fn incarnations(&self) -> BoxFuture<'_, Result<HashMap<TopicPartition, u16>, RecoveryError>>;
+
     /// Where the books of a partition end; `None` when there are none.
     fn books<'call>(
         &'call self,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use clickhouse::Row;
-use eventlog::TopicPartition;
+use eventlog::{PartitionId, TopicPartition};
 use futures::{FutureExt, future::BoxFuture};
 use schemas::{Position, record::EVENTS_TOPIC};
 use serde::Deserialize;
@@ -81,7 +81,30 @@ struct DescriptionRow {
     attribute_values: Vec<String>,
 }
 
+#[derive(Debug, Deserialize, Row)]
+struct IncarnationRow {
+    topic: String,
+    partition: u16,
+    incarnation: u16,
+}
+
 impl Recovery for ClickHouseSink {
+    fn incarnations(&self) -> BoxFuture<'_, Result<HashMap<TopicPartition, u16>, RecoveryError>> {
+        async move {
+            let sql = include_str!("sql/incarnations.sql");
+            let rows = self.store().ask("the incarnations of partitions", sql, &[]).await?;
+            let incarnation = |row: IncarnationRow| {
+                let topic_partition = TopicPartition {
+                    topic: row.topic.into(),
+                    partition: PartitionId(row.partition),
+                };
+                (topic_partition, row.incarnation)
+            };
+            Ok(rows.into_iter().map(incarnation).collect())
+        }
+        .boxed()
+    }
+
     fn books<'call>(
         &'call self,
         topic_partition: &'call TopicPartition,

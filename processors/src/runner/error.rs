@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use eventlog::{LogError, TopicPartition};
 
-use crate::{checkpoint::CheckpointError, task::RestoreError};
+use crate::{checkpoint::CheckpointError, recovery::RecoveryError, task::RestoreError};
 
 /// Why processing ended.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum ProcessError {
     /// The checkpoint store refuses for good.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// ClickHouse refuses for good to say what is left of a partition.
+    #[error("a partition cannot be taken over: {0}")]
+    Recovery(#[source] Box<RecoveryError>),
     /// A whole checkpoint whose state this version does not understand.
     #[error("the checkpoint of `{topic_partition}` cannot be restored: {source}; run the version that wrote it")]
     Restore {

@@ -1,13 +1,19 @@
-//! A partition whose checkpoints are lost, and whose log no longer begins at its first record: goes on from what the
-//! tables hold.
+//! A partition whose checkpoints are lost, or are those of an earlier incarnation than the tables know (a copy that was
+//! put back): goes on from what the tables hold.
 //!
 //! First a checkpoint of a higher incarnation is made durable, under a number that no owner with the lost state can
 //! reach: from then on it is that incarnation's partition, whoever owns it. Only then is taken back what lost state has
 //! written beyond; that is done again at every start until a later checkpoint shows that the partition has gone on.
 
+use std::{collections::HashMap, time::Duration};
+
 use eventlog::{AssignedPartition, TopicPartition};
 use futures::{FutureExt, future::BoxFuture};
-use tokio::time::sleep;
+use platform::{
+    retry::{Classify, Retry},
+    units::format_duration,
+};
+use tokio::time::{sleep, timeout};
 
 use super::{
     Coordinator, ProcessError, RowSink,
@@ -39,21 +45,49 @@ fn task_of(place: &TopicPartition, checkpoint: &Checkpoint) -> Result<Task, Proc
 }
 
 impl<S: RowSink> Coordinator<S> {
-    /// The same, or with a checkpoint made from the tables where all are lost. `None` when the partition is not ours
-    /// any more, or when shutdown is requested meanwhile.
+    /// The newest incarnations in the books of partitions that have checkpoints. `None` when shutdown is requested before
+    /// the tables answer.
+    pub(super) async fn newest_incarnations(
+        &mut self,
+        beginnings: &[(AssignedPartition, Found)],
+    ) -> Result<Option<HashMap<TopicPartition, u16>>, ProcessError> {
+        let sink = self.sink.clone();
+        match sink.recovery() {
+            Some(recovery) if beginnings.iter().any(|(_, found)| found.newest.is_some()) => {
+                self.ask("the books", limits::BOOKS_ANSWER_MAX, || recovery.incarnations())
+                    .await
+            }
+            _ => Ok(Some(HashMap::new())),
+        }
+    }
+
+    /// The same, or with a checkpoint made from the tables where all are lost, or older than an incarnation that has
+    /// written books. `None` when the partition is not ours any more, or when shutdown is requested meanwhile.
     pub(super) async fn recovered(
         &mut self,
         partition: AssignedPartition,
         found: Found,
+        incarnation_in_books: Option<u16>,
     ) -> Result<Option<(AssignedPartition, Found)>, ProcessError> {
         let sink = self.sink.clone();
         let Some(recovery) = sink.recovery() else {
             return Ok(Some((partition, found)));
         };
         let (mut partition, mut found) = (partition, found);
+        let is_of_an_earlier_life = |found: &Found| {
+            let newest = found.newest.as_ref().map(|checkpoint| checkpoint.incarnation);
+            newest.is_some() && newest < incarnation_in_books
+        };
+        if is_of_an_earlier_life(&found) {
+            // Another owner may have begun anew since the checkpoints were read.
+            let Some(newer) = self.read_checkpoints(&partition.topic_partition).await? else {
+                return Ok(None);
+            };
+            found = newer;
+        }
         loop {
-            let is_cut_off = is_quiet_and_cut_off(&partition, &found)?;
-            match restore::step(&found, is_cut_off) {
+            let is_unusable = is_of_an_earlier_life(&found) || is_quiet_and_cut_off(&partition, &found)?;
+            match restore::step(&found, is_unusable) {
                 Step::None => return Ok(Some((partition, found))),
                 Step::Mend => {
                     let is_mended = self.mend(recovery, &partition.topic_partition, &found).await?;
@@ -66,7 +100,10 @@ impl<S: RowSink> Coordinator<S> {
                     };
                     (partition.low, partition.high) = (bounds.start, bounds.end);
                     let place = partition.topic_partition.clone();
-                    let Some(books) = self.ask("the books", || recovery.books(&place)).await? else {
+                    let Some(books) = self
+                        .ask("the books", limits::BOOKS_ANSWER_MAX, || recovery.books(&place))
+                        .await?
+                    else {
                         return Ok(None);
                     };
                     let Some((books, goes_on)) = restore::goes_on(&partition, &found, books)? else {
@@ -91,7 +128,7 @@ impl<S: RowSink> Coordinator<S> {
     ) -> Result<Option<Found>, ProcessError> {
         let (place, low) = (partition.topic_partition.clone(), partition.low);
         let parameters = self.settings.parameters.clone();
-        let remains = self.ask("what is left of a partition", || {
+        let remains = self.ask("what is left of a partition", limits::RECOVERY_STEP_MAX, || {
             recovery.remains(&place, books.clone(), goes_on.counts_from, low, &parameters)
         });
         let Some(remains) = remains.await? else {
@@ -123,7 +160,7 @@ impl<S: RowSink> Coordinator<S> {
         let (frame, number) = (checkpoint.encode(), CheckpointNumber::beginning_of(goes_on.incarnation));
         let (store, stop) = (self.store.clone(), self.shutdown.clone());
         let to_write = place.clone();
-        let written = retry_store("write checkpoint", stop.clone(), seed_of(&place), move || {
+        let written = retry_store("write checkpoint", stop, seed_of(&place), move || {
             let (store, place, frame) = (store.clone(), to_write.clone(), frame.clone());
             async move {
                 match store.put(&place, number, frame).await {
@@ -137,12 +174,7 @@ impl<S: RowSink> Coordinator<S> {
         if written.await?.is_none() {
             return Ok(None);
         }
-        let store = self.store.clone();
-        let found = retry_store("read checkpoint", stop, seed_of(&place), move || {
-            let (store, place) = (store.clone(), place.clone());
-            async move { store.latest(&place).await }.boxed()
-        });
-        found.await
+        self.read_checkpoints(&place).await
     }
 
     /// False when shutdown is requested meanwhile.
@@ -162,7 +194,8 @@ impl<S: RowSink> Coordinator<S> {
         };
         drop(task);
         let parameters = self.settings.parameters.clone();
-        let mended = self.ask("it to take back what lost state has written", || {
+        let what = "it to take back what lost state has written";
+        let mended = self.ask(what, limits::RECOVERY_STEP_MAX, || {
             recovery.mend(place, goes_on, &parameters)
         });
         let Some(mended) = mended.await? else {
@@ -185,10 +218,11 @@ impl<S: RowSink> Coordinator<S> {
         Ok(true)
     }
 
-    /// Asks the tables until they answer; `None` when shutdown is requested before.
+    /// Asks the tables until they answer within `answer_max`; `None` when shutdown is requested before.
     async fn ask<'call, T>(
         &mut self,
         what: &str,
+        answer_max: Duration,
         question: impl Fn() -> BoxFuture<'call, Result<T, RecoveryError>>,
     ) -> Result<Option<T>, ProcessError> {
         loop {
@@ -199,15 +233,21 @@ impl<S: RowSink> Coordinator<S> {
             };
             let answer = tokio::select! {
                 biased;
-                answer = question() => answer,
+                answer = timeout(answer_max, question()) => answer,
                 () = patience => return Ok(None),
             };
             match answer {
-                Ok(answer) => {
+                Ok(Ok(answer)) => {
                     self.health.ready();
                     return Ok(Some(answer));
                 }
-                Err(error) => {
+                Err(_elapsed) => {
+                    let error = format!("no answer within {}", format_duration(answer_max));
+                    tracing::warn!(%error, "cannot ask ClickHouse for {what}, trying again");
+                    self.health.degraded(&error);
+                }
+                Ok(Err(error)) if error.retry() == Retry::Never => return Err(ProcessError::Recovery(Box::new(error))),
+                Ok(Err(error)) => {
                     tracing::warn!(%error, "cannot ask ClickHouse for {what}, trying again");
                     self.health.degraded(&error);
                 }

@@ -24,12 +24,12 @@ pub(super) enum Step {
     Mend,
 }
 
-/// Looks at what the store has of a partition. `is_cut_off`: records are gone that the task of the newest
-/// checkpoint, which does not count yet, was to learn from.
-pub(super) fn step(found: &Found, is_cut_off: bool) -> Step {
+/// Looks at what the store has of a partition. `is_unusable`: the newest checkpoint is that of an earlier incarnation than
+/// the one that writes now; or its task does not count yet, and records are gone that it was to learn from.
+pub(super) fn step(found: &Found, is_unusable: bool) -> Step {
     // Also where the log still has its first record: a state that is derived anew is the lost one only if nothing was
     // configured otherwise since.
-    if found.newest.is_none() || is_cut_off {
+    if found.newest.is_none() || is_unusable {
         return Step::AskTables;
     }
     match found.newest_number.is_some_and(CheckpointNumber::is_beginning) {

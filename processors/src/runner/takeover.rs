@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use eventlog::{AssignedPartition, LogError, TopicPartition};
-use futures::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -38,16 +38,8 @@ impl<S: RowSink> Coordinator<S> {
             self.release(&partition.topic_partition).await?;
         }
         let loads = assigned.into_iter().map(|partition| {
-            let (store, stop) = (self.store.clone(), self.shutdown.clone());
-            async move {
-                let place = partition.topic_partition.clone();
-                let found = retry_store("read checkpoint", stop, seed_of(&place), move || {
-                    let (store, topic_partition) = (store.clone(), place.clone());
-                    async move { store.latest(&topic_partition).await }.boxed()
-                });
-                let found = found.await;
-                found.map(|found| (partition, found))
-            }
+            let found = self.read_checkpoints(&partition.topic_partition);
+            async move { found.await.map(|found| (partition, found)) }
         });
         let mut loaded = stream::iter(loads.collect::<Vec<_>>()).buffered(limits::CHECKPOINTS_IN_FLIGHT_MAX);
         // All of them before anything that takes longer: from then on a shutdown finds every partition begun.
@@ -59,12 +51,16 @@ impl<S: RowSink> Coordinator<S> {
             beginnings.push((partition, found));
         }
         drop(loaded);
+        let Some(incarnations) = self.newest_incarnations(&beginnings).await? else {
+            return Ok(());
+        };
         let mut adopted = Vec::new();
         for (partition, found) in beginnings {
             let Some(partition) = self.brought_up_to_date(partition, &found).await? else {
                 continue;
             };
-            let Some((partition, found)) = self.recovered(partition, found).await? else {
+            let incarnation = incarnations.get(&partition.topic_partition).copied();
+            let Some((partition, found)) = self.recovered(partition, found, incarnation).await? else {
                 continue;
             };
             adopted.push(self.adopt(partition, found).await?);
@@ -76,6 +72,19 @@ impl<S: RowSink> Coordinator<S> {
         tracing::info!(count = names.len(), partitions = names.join(" "), "partitions are ours");
         self.metrics.partitions.set(self.ownership.len() as f64);
         self.commit().await
+    }
+
+    /// What the store has of a partition; `None` when shutdown is requested before it answers.
+    pub(super) fn read_checkpoints(
+        &self,
+        topic_partition: &TopicPartition,
+    ) -> BoxFuture<'static, Result<Option<Found>, ProcessError>> {
+        let (store, topic_partition) = (self.store.clone(), topic_partition.clone());
+        let seed = seed_of(&topic_partition);
+        retry_store("read checkpoint", self.shutdown.clone(), seed, move || {
+            let (store, topic_partition) = (store.clone(), topic_partition.clone());
+            async move { store.latest(&topic_partition).await }.boxed()
+        })
     }
 
     /// The bounds that came with the assignment, or newer ones where a checkpoint lies beyond them: while it was read,

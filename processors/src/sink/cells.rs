@@ -3,7 +3,7 @@
 //! Only what ClickHouse has is told, so the cache is never ahead of it, and everything is told before the checkpoint that
 //! follows the insert. Must never hold up or fail a flush: the cache takes what it can, and says what it could not.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use eventlog::TopicPartition;
 use futures::{FutureExt, future::BoxFuture};
@@ -67,6 +67,10 @@ impl<S: RowSink> CellSink<S> {
 
 /// As the sink within; what it mends there, the cache has not heard of.
 impl<S: RowSink> Recovery for CellSink<S> {
+    fn incarnations(&self) -> BoxFuture<'_, Result<HashMap<TopicPartition, u16>, RecoveryError>> {
+        self.inner().incarnations()
+    }
+
     fn books<'call>(
         &'call self,
         topic_partition: &'call TopicPartition,

@@ -117,7 +117,7 @@ pub(super) fn may_be_one_row(code: u32) -> bool {
 }
 
 /// The error with its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -34,30 +34,21 @@ async fn with_the_log_cut_off_where_the_books_end_everything_is_counted_exactly_
     world.assert_exact().await;
     running.stop().await;
     // The next start is an ordinary one.
-    let running = world.start();
-    world.feed_for(Duration::from_millis(500)).await;
-    world.settle().await;
-    running.stop().await;
+    world.lives_for(Duration::from_millis(500)).await;
     world.assert_exact().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_left_of_the_log_tells_what_the_tables_do_not() {
     let mut world = World::new("recovery_learns", 2, restless).await;
-    let running = world.start();
-    world.feed_for(Duration::from_millis(500)).await;
-    world.settle().await;
+    world.lives_for(Duration::from_millis(500)).await;
     let first = world.settled_ends().await;
-    running.stop().await;
     // Only the first records are gone: repetitions of everything later are known again, also of events without a count.
     world.fleet.forget_all_uncounted();
     world.fleet.repeats_uncounted = true;
     until_death(&mut world).await;
     world.lose(|place, _| first[place]).await;
-    let running = world.start();
-    world.feed_for(Duration::from_millis(1_500)).await;
-    world.settle().await;
-    running.stop().await;
+    world.lives_for(Duration::from_millis(1_500)).await;
     world.assert_exact().await;
 }
 
@@ -76,10 +67,7 @@ async fn killed_in_the_middle_of_it_again_and_again_it_is_done_again() {
             world.lose(|_, end| end).await;
         }
     }
-    let running = world.start();
-    world.feed_for(Duration::from_millis(1_000)).await;
-    world.settle().await;
-    running.stop().await;
+    world.lives_for(Duration::from_millis(1_000)).await;
     world.assert_exact().await;
 }
 
@@ -124,17 +112,11 @@ async fn checkpoints_that_are_all_damaged_are_lost_ones_also_those_of_a_new_inca
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_deletes_the_offsets_of_the_group_goes_on_with_a_hole_that_the_audit_names() {
     let mut world = World::new("recovery_hole", 7, |_| {}).await;
-    let running = world.start();
-    world.feed_for(Duration::from_millis(500)).await;
-    world.settle().await;
-    running.stop().await;
+    world.lives_for(Duration::from_millis(500)).await;
     world.fleet.publish(300);
     world.lose(|_, end| end + 3).await;
     world.group = "another";
-    let running = world.start();
-    world.feed_for(Duration::from_millis(500)).await;
-    world.settle().await;
-    running.stop().await;
+    world.lives_for(Duration::from_millis(500)).await;
     let (holes, differences) = world.audited().await;
     let missing: Vec<u64> = holes.iter().map(|hole| hole.expected - hole.found).collect();
     assert!(holes.iter().all(|hole| hole.kind == HoleKind::Records), "{holes:#?}");
@@ -145,10 +127,7 @@ async fn whoever_deletes_the_offsets_of_the_group_goes_on_with_a_hole_that_the_a
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_that_are_neither_in_the_log_nor_in_the_tables_are_refused_with_words() {
     let mut world = World::new("recovery_refused", 5, |_| {}).await;
-    let running = world.start();
-    world.feed_for(Duration::from_millis(500)).await;
-    world.settle().await;
-    running.stop().await;
+    world.lives_for(Duration::from_millis(500)).await;
     world.fleet.publish(300);
     world.lose(|_, end| end + 3).await;
     let refused = world.start().task.await.unwrap().unwrap_err().to_string();
@@ -156,4 +135,19 @@ async fn records_that_are_neither_in_the_log_nor_in_the_tables_are_refused_with_
         refused.contains("what became of the 3 records between is not known"),
         "{refused}"
     );
+}
+
+/// A copy of checkpoints that is put back says nothing of what was written since under another incarnation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoints_of_an_earlier_life_that_come_back_are_lost_ones() {
+    let mut world = World::new("recovery_copy", 8, restless).await;
+    until_death(&mut world).await;
+    let copy = world.objects.clone();
+    // The log is whole: nothing else would notice.
+    world.lose(|_, _| 0).await;
+    world.lives_for(Duration::from_millis(1_000)).await;
+    world.assert_exact().await;
+    world.objects = copy;
+    world.lives_for(Duration::from_millis(1_000)).await;
+    world.assert_exact().await;
 }

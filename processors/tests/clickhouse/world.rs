@@ -126,6 +126,14 @@ impl World {
         Running { trigger, task }
     }
 
+    /// An owner that runs while devices publish for so long, and is stopped when everything is in the tables.
+    pub(crate) async fn lives_for(&mut self, duration: Duration) {
+        let running = self.start();
+        self.feed_for(duration).await;
+        self.settle().await;
+        running.stop().await;
+    }
+
     /// Devices publish without a pause that would have everything flushed.
     pub(crate) async fn feed_for(&mut self, duration: Duration) {
         let began = Instant::now();

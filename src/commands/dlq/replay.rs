@@ -308,8 +308,14 @@ impl Fate {
     /// The key for programs, and the words for people.
     fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::ToReplay => ("to_replay", "would be replayed"),
-            Self::Acknowledged => ("acknowledged", "replayed and acknowledged"),
+            Self::ToReplay => (
+                "to_replay",
+                "would be replayed: `meridian dlq ls` with the same filter shows them",
+            ),
+            Self::Acknowledged => (
+                "acknowledged",
+                "published again, and acknowledged; what is refused again is a dead letter again",
+            ),
             Self::Failed => ("failed", "not acknowledged"),
             Self::ReplayedBefore => ("replayed_before", "left out: replayed before (`--again` takes them in)"),
             Self::IsReplay => (

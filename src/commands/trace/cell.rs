@@ -1,6 +1,6 @@
 //! A rollup cell: the accumulators that it is the sum of, and the events in it.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{cmp::Ordering, collections::BTreeMap, fmt::Write};
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -173,9 +173,14 @@ impl Makeup<'_> {
 
     fn describe(&self, metric: &str) -> String {
         let (count, rows) = (self.count(), self.rows);
-        let verdict = match count == rows {
-            true => "adds up",
-            false => "not the same: a flush is under way, or rows were written or removed by hand",
+        let verdict = match count.cmp(&rows) {
+            Ordering::Equal => "adds up",
+            Ordering::Less => {
+                "less: the rest comes with the next flush of the level; if not, see `meridian audit --verify`"
+            }
+            Ordering::Greater => {
+                "more: measurements were removed, or the rollup changed; see `meridian audit --verify`"
+            }
         };
         let sum: f64 = self.accumulators.iter().map(|accumulator| accumulator.sum).sum();
         let mut text = format!(

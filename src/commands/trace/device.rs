@@ -103,11 +103,11 @@ pub(super) async fn run(options: &TraceOptions, device: &str, store: &Store, is_
     }
     if events.is_empty() && !is_json {
         let newest = when::show(known.newest_ms);
-        writeln!(
-            text,
-            "no event in this range; the newest of {tenant}/{device} is of {newest}"
-        )
-        .expect("writing to memory");
+        let why = match (options.from, options.to, &options.metric) {
+            (None, None, None) => "no event is stored any more: removed by `[retention]`, or by hand",
+            _ => "no event in this range",
+        };
+        writeln!(text, "{why}; the newest of {tenant}/{device} was of {newest}").expect("writing to memory");
     }
     output::print(&text)
 }

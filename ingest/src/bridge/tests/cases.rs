@@ -122,6 +122,31 @@ fn an_unconfirmed_record_is_sent_again_before_new_ones_and_in_order() {
 }
 
 #[test]
+fn a_record_whose_time_is_refused_gets_another_one_and_nothing_overtakes_it() {
+    let mut window = window(&[1, 1]);
+    let (token, record) = window.next_send().unwrap();
+    let said = record.clone();
+    window.sent();
+    window.delivered(token, Err(DeliveryFailure::Misdated("an hour ahead".into())));
+    assert_eq!(window.next_send(), None, "the next one would be refused as well");
+    assert_eq!(window.misdated_count(), 1);
+    window.redate(77);
+    let timestamp_ms = 77;
+    assert_eq!(
+        window.next_send(),
+        Some((
+            token,
+            &Record {
+                timestamp_ms,
+                ..said.clone()
+            }
+        ))
+    );
+    window.sent();
+    assert_eq!(window.next_send().unwrap().1, &said, "the second message");
+}
+
+#[test]
 fn a_refused_message_becomes_one_dead_letter_with_the_original_bytes() {
     let mut window = window(&[2]);
     let tokens = send_all(&mut window);

@@ -54,6 +54,8 @@ pub(super) enum Outcome {
     StoredButUnconfirmed,
     LostAndUnconfirmed,
     Refused,
+    /// The log finds its time too far ahead.
+    Misdated,
 }
 
 impl Step {
@@ -64,6 +66,7 @@ impl Step {
             1 => Just(Outcome::StoredButUnconfirmed),
             1 => Just(Outcome::LostAndUnconfirmed),
             1 => Just(Outcome::Refused),
+            1 => Just(Outcome::Misdated),
         ];
         prop_oneof![
             6 => (qos, 0..4_usize).prop_map(|(qos, events)| Self::Publish { qos, events }),
@@ -112,6 +115,9 @@ pub(super) struct Model {
     next_packet_id: u16,
     pipe: VecDeque<Item>,
     at_log: Vec<(Token, u64, bool)>,
+    now_ms: i64,
+    /// The time with which a record was last refused.
+    refused_at_ms: BTreeMap<Token, i64>,
     stored: BTreeMap<u64, Stored>,
     /// The number of the received message behind each packet id of the living connection.
     received_as: BTreeMap<u16, u64>,
@@ -134,6 +140,8 @@ impl Model {
             next_packet_id: 1,
             pipe: VecDeque::new(),
             at_log: Vec::new(),
+            now_ms: 0,
+            refused_at_ms: BTreeMap::new(),
             stored: BTreeMap::new(),
             received_as: BTreeMap::new(),
             received_count: 0,
@@ -154,6 +162,8 @@ impl Model {
             Step::Report { choice, outcome } => self.report(choice, outcome),
             Step::Resend => {
                 self.window.resend_unconfirmed();
+                self.now_ms += 1;
+                self.window.redate(self.now_ms);
             }
             Step::Acknowledge => self.acknowledge(),
             Step::Break => self.disconnect(),
@@ -284,6 +294,12 @@ impl Model {
         let Some((token, record)) = self.window.next_send() else {
             return;
         };
+        if let Some(refused_at_ms) = self.refused_at_ms.get(&token) {
+            assert!(
+                record.timestamp_ms > *refused_at_ms,
+                "a time that was refused is not sent again"
+            );
+        }
         let id = std::str::from_utf8(&record.id).unwrap();
         let number = id
             .rsplit_once('-')
@@ -309,7 +325,15 @@ impl Model {
             Outcome::StoredButUnconfirmed | Outcome::LostAndUnconfirmed => unconfirmed(),
             // A log that refuses even empty dead letters ends the role: another test.
             Outcome::Refused if dead => unconfirmed(),
-            Outcome::Refused => Err(DeliveryFailure::Refused("no".into())),
+            Outcome::Refused => {
+                // The dead letter in its place has the time of receipt again.
+                self.refused_at_ms.remove(&token);
+                Err(DeliveryFailure::Refused("no".into()))
+            }
+            Outcome::Misdated => {
+                self.refused_at_ms.insert(token, self.now_ms);
+                Err(DeliveryFailure::Misdated("too far ahead".into()))
+            }
         };
         if result.is_ok() {
             if dead {
