@@ -161,11 +161,25 @@ pub(crate) fn queries(config: &ValidConfig, url: &str) -> Queries {
     }
 }
 
-/// Whether only this machine can reach the web side.
-pub(crate) fn is_local(config: &ValidConfig) -> bool {
+/// Whether the web side starts only where there is an API key: others can reach it, and no issuer of tokens is believed.
+pub(crate) fn needs_key(config: &ValidConfig) -> bool {
     let host = &config.serve_listen.host;
     let is_loopback = |ip: std::net::IpAddr| ip.to_canonical().is_loopback();
-    host == "localhost" || host.parse().is_ok_and(is_loopback)
+    let is_local = host == "localhost" || host.parse().is_ok_and(is_loopback);
+    !is_local && config.access.tokens.is_none()
+}
+
+/// Whether somebody has a key that opens anything.
+///
+/// # Errors
+/// When the keys cannot be read.
+pub(crate) async fn has_good_key(config: &ValidConfig, clickhouse: &str) -> Result<bool, String> {
+    let client = config.clickhouse.client(clickhouse);
+    match timeout(limits::KEYS_WAIT, read_keys(&client)).await {
+        Ok(Ok(keys)) => Ok(keys.iter().any(|key| key.is_good(when::now_ms()))),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_elapsed) => Err("ClickHouse does not answer".to_owned()),
+    }
 }
 
 /// Refuses to listen where others could ask as long as nobody has a credential: there would be nobody to answer. Where
@@ -174,22 +188,21 @@ pub(crate) fn is_local(config: &ValidConfig) -> bool {
 /// # Errors
 /// When there is no credential.
 pub(crate) async fn check_credentials(config: &ValidConfig, clickhouse: Option<&str>) -> Result<(), Failure> {
-    if is_local(config) || config.access.tokens.is_some() {
+    if !needs_key(config) {
         return Ok(());
     }
-    let keys = match clickhouse {
-        Some(url) => timeout(limits::KEYS_WAIT, read_keys(&config.clickhouse.client(url))).await,
-        None => Ok(Ok(Vec::new())),
+    let has_key = match clickhouse {
+        Some(url) => has_good_key(config, url).await,
+        None => Ok(false),
     };
-    match keys {
-        Ok(Ok(keys)) if keys.iter().any(|key| key.is_good(when::now_ms())) => Ok(()),
-        Ok(Ok(_)) => Err(Failure::usage(no_credential(config))),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the API keys cannot be read yet; nothing is answered until they can");
-            Ok(())
-        }
-        Err(_elapsed) => {
-            tracing::warn!("the API keys cannot be read yet; nothing is answered until they can");
+    match has_key {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::usage(no_credential(config))),
+        Err(error) => {
+            tracing::warn!(
+                error,
+                "the API keys cannot be read yet; nothing is answered until they can"
+            );
             Ok(())
         }
     }

@@ -50,9 +50,9 @@ pub(crate) async fn run(options: &ValidateOptions, common: &CommonOptions) -> Re
 
 /// What cannot be seen without asking.
 fn note(config: &ValidConfig) -> &'static str {
-    match services::is_local(config) || config.access.tokens.is_some() {
-        true => "",
-        false => {
+    match services::needs_key(config) {
+        false => "",
+        true => {
             "note: `[serve] listen` can be reached by other machines, so `serve` and `up` start only where there is an API \
              key: `--connect` looks for one, `meridian keys new` makes one\n"
         }
@@ -60,14 +60,16 @@ fn note(config: &ValidConfig) -> &'static str {
 }
 
 async fn credentials(config: &ValidConfig, findings: &mut Findings) {
-    let Some(url) = config.clickhouse.url.as_ref().filter(|_| !services::is_local(config)) else {
+    let url = config.clickhouse.url.as_ref();
+    let Some(url) = url.filter(|_| services::needs_key(config)) else {
         return;
     };
-    let checked = services::check_credentials(config, Some(url.expose())).await;
-    findings.add(
-        "a credential for the web side",
-        checked.map_err(|failure| failure.to_string()),
-    );
+    let checked = match services::has_good_key(config, url.expose()).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(services::no_credential(config)),
+        Err(error) => Err(error),
+    };
+    findings.add("an API key for the web side", checked);
 }
 
 /// What was found, in the order of an event's path.

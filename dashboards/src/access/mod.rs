@@ -218,3 +218,89 @@ fn private(mut response: Response) -> Response {
     headers.append(header::VARY, HeaderValue::from_static("authorization, cookie"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+
+    /// All files that route something.
+    const ROUTERS: [&str; 4] = [
+        include_str!("../server.rs"),
+        include_str!("../api/mod.rs"),
+        include_str!("../live/mod.rs"),
+        include_str!("session.rs"),
+    ];
+
+    /// The paths that are routed, as they stand in the files.
+    fn routed() -> Vec<String> {
+        let names = [
+            ("crate::assets::PATH", assets::PATH),
+            ("tap::PATH", tap::PATH),
+            ("PATH", session::PATH),
+        ];
+        let calls = ROUTERS.iter().flat_map(|file| file.split(".route(").skip(1));
+        let paths = calls.map(|call| {
+            let path = call.split(',').next().unwrap().trim();
+            let named = names.iter().find(|(name, _)| *name == path);
+            named.map_or_else(|| path.trim_matches('"').to_owned(), |(_, path)| (*path).to_owned())
+        });
+        paths.collect()
+    }
+
+    #[test]
+    fn what_anybody_may_see_is_a_short_list_and_everything_else_is_closed() {
+        let routed = routed();
+        assert!(
+            routed.len() >= 15 && routed.contains(&"/api/v1/cells".to_owned()),
+            "{routed:?}"
+        );
+        let open = routed.iter().filter(|path| needed(Some(path)) == Needed::Nothing);
+        let expected = [
+            "/",
+            assets::PATH,
+            "/healthz",
+            "/readyz",
+            "/api/openapi.json",
+            session::PATH,
+        ];
+        assert_eq!(open.map(String::as_str).collect::<Vec<_>>(), expected);
+        assert_eq!(needed(None), Needed::Scope(Scope::Read));
+    }
+
+    #[test]
+    fn every_address_is_described_so_that_the_tests_of_credentials_try_it() {
+        let description: serde_json::Value = serde_json::from_str(&crate::api::description()).unwrap();
+        // The page, probes, and what is no part of the query API.
+        let others = [
+            "/",
+            "/status",
+            assets::PATH,
+            "/healthz",
+            "/readyz",
+            tap::PATH,
+            "/api/openapi.json",
+        ];
+        for path in routed() {
+            let is_described = description["paths"][&path].is_object();
+            assert!(is_described || others.contains(&path.as_str()), "{path}");
+        }
+        let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+        let mut routers = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if fs::read_to_string(&path)
+                    .unwrap()
+                    .contains(&["Router", "::new()"].concat())
+                {
+                    routers.push(path);
+                }
+            }
+        }
+        assert_eq!(routers.len(), ROUTERS.len(), "the list above lacks one of {routers:?}");
+    }
+}

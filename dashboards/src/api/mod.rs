@@ -221,6 +221,12 @@ async fn get_openapi(headers: HeaderMap) -> Response {
     reply::respond(&headers, Ok(Reply::changing(openapi::document().into(), Format::Json)))
 }
 
+/// What programs are told about this API.
+#[cfg(test)]
+pub(crate) fn description() -> String {
+    openapi::document()
+}
+
 /// Tenant and device of a path.
 fn names(path: DevicePath, caller: &Caller) -> Result<(String, String), Problem> {
     let Ok(Path((tenant, device))) = path else {

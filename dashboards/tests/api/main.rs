@@ -9,6 +9,7 @@ mod caching;
 mod charts;
 mod devices;
 mod fleet;
+mod hostile;
 mod keys;
 mod limited;
 mod mixing;

@@ -117,11 +117,11 @@ impl Stream {
     }
 
     fn last_id(&self) -> &str {
-        let ids = self
+        let mut ids = self
             .said
             .lines()
             .filter_map(|line| line.strip_prefix("id: ").or(line.strip_prefix("id:")));
-        ids.last().expect("events have numbers")
+        ids.next_back().expect("events have numbers")
     }
 }
 

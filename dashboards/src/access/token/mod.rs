@@ -160,11 +160,11 @@ impl Tokens {
         }
         let now = self.clock.wall_ms() as f64 / 1_000.0;
         let leeway = limits::TOKEN_LEEWAY.as_secs_f64();
-        // Written so that what is no number is refused.
-        if !(now < claims.exp + leeway) {
+        if claims.exp.is_nan() || claims.exp + leeway <= now {
             return Err(refused("it has expired"));
         }
-        if claims.nbf.is_some_and(|not_before| !(not_before - leeway <= now)) {
+        let is_early = |not_before: f64| not_before.is_nan() || not_before - leeway > now;
+        if claims.nbf.is_some_and(is_early) {
             return Err(refused("its time has not come yet"));
         }
         Ok(())
