@@ -251,7 +251,7 @@ async fn measure_spike(addresses: &Arc<Addresses>) {
     );
     assert_eq!(counts.failed(), 0, "{counts:?}");
     screens.check(addresses).await;
-    let factor = spike.p99_ms as f64 / calm.p99_ms as f64;
+    let factor = f64::from(spike.p99_ms) / f64::from(calm.p99_ms);
     verdict(
         "live p99 in the spike to calm",
         factor,

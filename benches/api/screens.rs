@@ -29,9 +29,12 @@ const VIEW: &str = "metric=sent&tenant=bench&period=60&res=7&agg=max";
 const SILENT_FROM_MS: u64 = 5_000;
 const SETTLED_MAX: Duration = Duration::from_secs(45);
 
+/// What each screen shows: values and counts by hexagon.
+type Shows = Mutex<Vec<BTreeMap<String, (f64, u64)>>>;
+
 /// Open streams, and a device that is still publishing.
 pub(crate) struct Screens {
-    shown: Arc<Mutex<Vec<BTreeMap<String, (f64, u64)>>>>,
+    shown: Arc<Shows>,
     latencies: Arc<std::sync::Mutex<Vec<u32>>>,
     device: JoinHandle<()>,
 }
@@ -129,12 +132,7 @@ async fn report(mqtt: String) {
     }
 }
 
-async fn follow(
-    mut stream: Stream,
-    number: usize,
-    shown: Arc<Mutex<Vec<BTreeMap<String, (f64, u64)>>>>,
-    latencies: Arc<std::sync::Mutex<Vec<u32>>>,
-) {
+async fn follow(mut stream: Stream, number: usize, shown: Arc<Shows>, latencies: Arc<std::sync::Mutex<Vec<u32>>>) {
     // One that ends too early is not what ClickHouse has in the end.
     while let Some(event) = stream.next().await {
         let now = now_ms() as f64;
