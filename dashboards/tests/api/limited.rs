@@ -1,6 +1,12 @@
 //! Limits, and a store that does not keep up: refusals that say when to come again, and answers that cost less.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use dashboards::{Access, KeyRow, Rate, RequestLimits, Site, limits};
 use geocache::LocalCache;
@@ -160,7 +166,7 @@ async fn while_the_store_is_slow_hexagons_are_coarser_or_older_and_say_so() {
         (Some(false), Some(9))
     );
     assert_eq!(before.header("meridian-lite"), "");
-    // More than wait for their turn in calm times: each asks something else, and each takes its time.
+    // More than wait for their turn in calm times, and each takes its time.
     api.execute(
         "CREATE OR REPLACE VIEW devices AS SELECT tenant, device, ts, received_at, nan AS lat, nan AS lon, \
                  map('a', 1.) AS metrics, map('a', 'b') AS attributes FROM device_log WHERE NOT ignore(sleep(1.5))",
@@ -168,26 +174,33 @@ async fn while_the_store_is_slow_hexagons_are_coarser_or_older_and_say_so() {
     .await;
     api.execute("INSERT INTO device_log (tenant, device, version) VALUES ('acme', 'a', 1)")
         .await;
-    let crowd = (0..limits::TENANT_QUERIES_MAX + limits::LITE_QUEUE_LONG + 4)
-        .map(|turn| async move { api.get(&format!("/api/v1/devices?limit={}", turn + 1)).await.status });
+    let is_seen = &AtomicBool::new(false);
+    let crowd = (0..limits::TENANT_QUERIES_MAX + limits::LITE_QUEUE_LONG + 4).map(|_| async {
+        let mut statuses = Vec::new();
+        while !is_seen.load(Ordering::Relaxed) {
+            statuses.push(api.get("/api/v1/devices/acme/a").await.status);
+        }
+        statuses
+    });
     let look = async {
-        tokio::time::sleep(Duration::from_millis(700)).await;
         // What is kept is shown as it is.
         let kept = api.get(&path("speed")).await;
         assert_eq!((kept.status, kept.json()["res"].as_u64()), (200, Some(9)));
-        let coarser = tokio::time::timeout(Duration::from_secs(30), async {
-            loop {
-                let answer = api
-                    .get(&path("speed").replace("&res=9", "&res=9&bbox=-180,-90,180,90&agg=max"))
-                    .await;
-                if answer.status == 200 {
+        // And what is not is coarser, once too many wait.
+        let coarser = tokio::time::timeout(Duration::from_secs(60), async {
+            for turn in 0.. {
+                let unkept = format!("&res=9&bbox=-180,-90,180,{}&agg=max", 80.0 + f64::from(turn) / 100.0);
+                let answer = api.get(&path("speed").replace("&res=9", &unkept)).await;
+                assert!([200, 429].contains(&answer.status), "{}", answer.status);
+                if answer.status == 200 && answer.json()["lite"] == true {
                     return answer;
                 }
-                assert_eq!(answer.status, 429);
             }
+            unreachable!("it is asked for ever");
         })
-        .await
-        .unwrap();
+        .await;
+        is_seen.store(true, Ordering::Relaxed);
+        let coarser = coarser.expect("it is lite while many wait");
         (
             coarser.json(),
             coarser.header("meridian-lite").to_owned(),
@@ -195,6 +208,7 @@ async fn while_the_store_is_slow_hexagons_are_coarser_or_older_and_say_so() {
         )
     };
     let (statuses, (answer, header, control)) = futures::join!(futures::future::join_all(crowd), look);
+    let statuses = statuses.concat();
     assert!(
         statuses.iter().all(|status| [200, 429].contains(status)),
         "{statuses:?}"
