@@ -200,20 +200,47 @@ async fn a_time_that_is_far_ahead_of_kafkas_is_told_and_another_one_is_taken() {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap()
         .as_millis() as i64;
-    let mut deliver = async |timestamp_ms: i64| {
-        let message = Message {
-            topic: "events".into(),
-            key: Bytes::from_static(b"device"),
-            value: Bytes::from_static(b"value"),
-            headers: Vec::new(),
-            timestamp_ms,
-            token: Token(0),
-        };
-        producer.send(message).unwrap();
-        let batch = tokio::time::timeout(PATIENCE, deliveries.recv()).await;
-        batch.unwrap().unwrap().remove(0).result
+    let mut deliver = async |times_ms: &[i64]| {
+        for (token, timestamp_ms) in (0..).zip(times_ms) {
+            let message = Message {
+                topic: "events".into(),
+                key: Bytes::from_static(b"device"),
+                value: Bytes::from_static(b"value"),
+                headers: Vec::new(),
+                timestamp_ms: *timestamp_ms,
+                token: Token(token),
+            };
+            producer.send(message).unwrap();
+        }
+        let mut results = BTreeMap::new();
+        while results.len() < times_ms.len() {
+            let batch = tokio::time::timeout(PATIENCE, deliveries.recv()).await;
+            let batch = batch.unwrap().unwrap().into_iter();
+            results.extend(batch.map(|delivery| (delivery.token.0, delivery.result)));
+        }
+        results
     };
-    let refused = deliver(now_ms + 2 * 3_600_000).await;
-    assert!(matches!(refused, Err(DeliveryFailure::Misdated(_))), "{refused:?}");
-    assert_eq!(deliver(now_ms).await.unwrap().offset, 0, "the other one was not stored");
+    let ahead_ms = now_ms + 2 * 3_600_000;
+    let mut stored = 0;
+    // Alone, several in a batch, and with others that nothing is wrong with but for their neighbours.
+    for times_ms in [
+        vec![ahead_ms],
+        vec![ahead_ms; 20],
+        [vec![now_ms; 10], vec![ahead_ms; 10]].concat(),
+    ] {
+        for (token, result) in deliver(&times_ms).await {
+            let is_ahead = times_ms[token as usize] == ahead_ms;
+            match result {
+                Err(DeliveryFailure::Misdated(_)) => assert!(is_ahead),
+                Err(DeliveryFailure::Ambiguous(_)) => assert!(!is_ahead),
+                Ok(_) if !is_ahead => stored += 1,
+                other => panic!("{token}: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(
+        deliver(&[now_ms]).await[&0].as_ref().unwrap().offset,
+        stored,
+        "no other was stored"
+    );
 }

@@ -9,12 +9,13 @@ pub(super) fn delivery_failure(error: &KafkaError) -> DeliveryFailure {
     let reason = error.to_string();
     match error.rdkafka_error_code() {
         Some(Code::Fatal | Code::Fenced) => DeliveryFailure::Fatal(reason),
-        Some(Code::InvalidTimestamp) => DeliveryFailure::Misdated(reason),
+        // The second is what librdkafka makes of the first where several records of a batch are meant. Nothing else that
+        // Kafka finds invalid in a record can be in ours: topics are not compacted, and the client writes the rest.
+        Some(Code::InvalidTimestamp | Code::InvalidRecord) => DeliveryFailure::Misdated(reason),
         Some(
             Code::MessageSizeTooLarge
             | Code::InvalidMessageSize
             | Code::InvalidMessage
-            | Code::InvalidRecord
             | Code::BadMessage
             | Code::PolicyViolation,
         ) => DeliveryFailure::Refused(reason),
