@@ -53,8 +53,9 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { keys: ['←', '↑', '→', '↓', '+', '−'], does: 'On the map: move and zoom' },
 ];
 
-export function listenToKeys(): void {
-  addEventListener('keydown', (event) => {
+/** Obeys the shortcuts until the function that it returns is called. */
+export function listenToKeys(): () => void {
+  const obey = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = event.target as HTMLElement;
     const isTyping = target.matches('input, select, textarea');
@@ -64,5 +65,7 @@ export function listenToKeys(): void {
     event.preventDefault();
     if (isTyping) target.blur();
     shortcut.run();
-  });
+  };
+  addEventListener('keydown', obey);
+  return () => removeEventListener('keydown', obey);
 }

@@ -1,6 +1,6 @@
 /** The page: the map is all of it, and everything else lies on its edges. */
 
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 import { listenToKeys } from '../state/keys';
 import { openMap } from '../state/stage';
@@ -17,9 +17,10 @@ import { TopBar } from './topbar';
 
 export function Page() {
   const canvas = useRef<HTMLDivElement>(null);
+  // Keys work from the first picture on: opening the map can take a second where there is no graphics card.
+  useLayoutEffect(listenToKeys, []);
   useEffect(() => {
     if (canvas.current) openMap(canvas.current);
-    listenToKeys();
   }, []);
   const { isTableOpen, isAttentionOpen, selection } = view.value;
   return (
