@@ -16,6 +16,10 @@ pub const CHECKPOINT_STATE_BYTES_MAX: usize = 4 << 30;
 /// memory of states that are on their way.
 pub const CHECKPOINTS_IN_FLIGHT_MAX: usize = 16;
 
+/// Partitions that are recovered from the tables at the same time. Their questions are many and small where little is
+/// stored; where much is, ClickHouse sorts the history of so many partitions at once, for each instance.
+pub const RECOVERIES_IN_FLIGHT_MAX: usize = 4;
+
 /// Partitions take turns with their checkpoints in so many groups: at the usual interval of ten seconds, about one group
 /// with every flush.
 pub const CHECKPOINT_PHASES: u32 = 8;

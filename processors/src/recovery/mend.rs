@@ -2,8 +2,8 @@
 //!
 //! In this order, again until there is nothing left to do, and again from the start after a crash: snapshots that begin
 //! there are withdrawn; those that begin before and reach beyond are made again from the measurements before it; those
-//! that lost state may still be filling are confirmed as they are. Only rows of earlier incarnations are touched, and every row that is written has the new
-//! one: whoever still has the lost state writes versions that lose.
+//! that lost state may still be filling are confirmed as they are. Only rows of earlier incarnations are touched, and
+//! every row that is written has the new one: whoever still has the lost state writes versions that lose.
 //!
 //! Must never touch what a task of the new incarnation has written.
 
@@ -52,14 +52,16 @@ pub(super) async fn mend(
     bounds.push(("{open_from_seconds}", (open_from_ms / 1_000).max(0).to_string()));
     bounds.push(("{touched_from}", touched_from.to_string()));
     for round in 0..MEND_ROUNDS_MAX {
-        let sql = include_str!("sql/withdraw.sql");
-        store.execute("it to withdraw snapshots", sql, &values).await?;
-        let (reaching, expired_count) = reaching(store, &values).await?;
-        mended.expired_buckets = expired_count;
-        if reaching.is_empty() && round > 0 {
+        let mut levels = BTreeMap::new();
+        if is_beyond(store, &values).await? {
+            let sql = include_str!("sql/withdraw.sql");
+            store.execute("it to withdraw snapshots", sql, &values).await?;
+            (levels, mended.expired_buckets) = reaching(store, &values).await?;
+        }
+        if levels.is_empty() && round > 0 {
             break;
         }
-        for (level, buckets) in reaching {
+        for (level, buckets) in levels {
             for buckets in buckets.chunks(MEND_BUCKETS) {
                 let cut = CutBack {
                     partition: topic_partition.partition.0,
@@ -78,6 +80,15 @@ pub(super) async fn mend(
     let sql = include_str!("sql/confirm_books.sql");
     store.execute("it to confirm the books", sql, &values).await?;
     Ok(mended)
+}
+
+/// Whether there may be anything to take back.
+async fn is_beyond(store: &AuditStore, values: &[(&str, String)]) -> Result<bool, RecoveryError> {
+    let sql = include_str!("sql/beyond.sql");
+    let rows: Vec<u8> = store
+        .ask("whether there are snapshots to take back", sql, values)
+        .await?;
+    Ok(rows.contains(&1))
 }
 
 /// Buckets by level, with snapshots that reach beyond where counting begins anew; and how many of such buckets are so old

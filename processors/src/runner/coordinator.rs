@@ -20,6 +20,7 @@ use super::{
     flush::{Claim, Flush, Flushed, Outcome},
     ownership::Ownership,
     pool::WorkerPool,
+    recover::is_stopping_after,
     schedule::Schedule,
     worker::{CollectPlan, Command},
 };
@@ -122,7 +123,7 @@ impl<S: RowSink> Coordinator<S> {
                 // The log waits out short outages by itself; this one is longer.
                 Wake::Log(Err(error @ LogError::Unavailable { .. })) => {
                     tracing::warn!(%error, "the log does not answer, trying again");
-                    self.is_stopping_after(limits::LOG_RETRY_PAUSE).await;
+                    is_stopping_after(&self.shutdown, limits::LOG_RETRY_PAUSE).await;
                 }
                 Wake::Log(Err(error)) => return Err(ProcessError::Log(error)),
                 // Nothing else may ever come that would have it tried again.

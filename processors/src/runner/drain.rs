@@ -46,7 +46,7 @@ impl<S: RowSink> Coordinator<S> {
         let owned: Vec<_> = self.ownership.iter().map(|(name, _)| name.clone()).collect();
         let mut ends = Vec::new();
         for topic_partition in owned {
-            if let Some(bounds) = self.bounds(&topic_partition).await? {
+            if let Some(bounds) = self.recoverer().bounds(&topic_partition).await? {
                 ends.push((topic_partition, bounds.end));
             }
         }

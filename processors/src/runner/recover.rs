@@ -1,19 +1,24 @@
-//! A partition whose checkpoints are lost, or older than what the tables know (a copy that was put back): goes on from
-//! what the tables hold.
+//! How assigned partitions begin: with their newest checkpoint, and where checkpoints are lost, or older than what the
+//! tables know (a copy that was put back), with what the tables hold.
 //!
 //! First a checkpoint of a higher incarnation is made durable, under a number that no owner with the lost state can
 //! reach: from then on it is that incarnation's partition, whoever owns it. Only then is taken back what lost state has
 //! written beyond; that is done again at every start until a later checkpoint shows that the partition has gone on.
 
-use std::{cmp::Ordering, time::Duration};
+use std::{cmp::Ordering, ops::Range, pin::pin, time::Duration};
 
-use eventlog::{AssignedPartition, TopicPartition};
-use futures::{FutureExt, future::BoxFuture};
+use eventlog::{AssignedPartition, Consumer, LogError, TopicPartition};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use platform::{
+    health::HealthReporter,
     retry::{Classify, Retry},
+    shutdown::Shutdown,
     units::format_duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 
 use super::{
     Coordinator, ProcessError, RowSink,
@@ -21,11 +26,37 @@ use super::{
     restore::{self, Step},
 };
 use crate::{
-    checkpoint::{Checkpoint, CheckpointError, CheckpointNumber, Found},
+    checkpoint::{Checkpoint, CheckpointError, CheckpointNumber, CheckpointStore, Found},
     limits,
     recovery::{Books, BooksEnd, Ends, GoesOn, Recovery, RecoveryError},
-    task::Task,
+    task::{Parameters, Task},
 };
+
+/// A partition, and what is in the store of it.
+type Beginning = (AssignedPartition, Found);
+
+/// Whoever is asked how partitions begin. Answers about different partitions do not wait for each other.
+pub(super) struct Recoverer<'run> {
+    recovery: Option<&'run dyn Recovery>,
+    consumer: Mutex<&'run mut dyn Consumer>,
+    store: &'run CheckpointStore,
+    parameters: &'run Parameters,
+    shutdown: &'run Shutdown,
+    health: &'run HealthReporter,
+}
+
+impl<S: RowSink> Coordinator<S> {
+    pub(super) fn recoverer(&mut self) -> Recoverer<'_> {
+        Recoverer {
+            recovery: self.sink.recovery(),
+            consumer: Mutex::new(self.consumer.as_mut()),
+            store: &self.store,
+            parameters: &self.settings.parameters,
+            shutdown: &self.shutdown,
+            health: &self.health,
+        }
+    }
+}
 
 /// Whether records are gone that a task which does not count yet was to learn from.
 fn is_quiet_and_cut_off(partition: &AssignedPartition, found: &Found) -> Result<bool, ProcessError> {
@@ -63,15 +94,114 @@ fn task_of(place: &TopicPartition, checkpoint: &Checkpoint) -> Result<Task, Proc
     })
 }
 
-impl<S: RowSink> Coordinator<S> {
+impl Recoverer<'_> {
+    /// How each partition begins that is still ours when it is known. `None` when shutdown is requested before anything
+    /// was done that would have to be ended.
+    pub(super) async fn beginnings(
+        &self,
+        assigned: Vec<AssignedPartition>,
+    ) -> Result<Option<Vec<Beginning>>, ProcessError> {
+        let loads = assigned.into_iter().map(|partition| {
+            let found = self.read_checkpoints(&partition.topic_partition);
+            async move { Ok::<_, ProcessError>(found.await?.map(|found| (partition, found))) }
+        });
+        // All of them before anything that takes longer: from then on a shutdown finds every partition begun.
+        let found: Vec<Option<Beginning>> = stream::iter(loads)
+            .buffered(limits::CHECKPOINTS_IN_FLIGHT_MAX)
+            .try_collect()
+            .await?;
+        let Some(found) = found.into_iter().collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let Some(ends) = self.books_ends(&found).await? else {
+            return Ok(None);
+        };
+        let beginnings = found.into_iter().map(|(partition, found)| {
+            let end = ends.get(&partition.topic_partition).copied();
+            self.beginning(partition, found, end).boxed()
+        });
+        let beginnings: Vec<Option<Beginning>> = stream::iter(beginnings.collect::<Vec<_>>())
+            .buffered(limits::RECOVERIES_IN_FLIGHT_MAX)
+            .try_collect()
+            .await?;
+        self.health.ready();
+        Ok(Some(beginnings.into_iter().flatten().collect()))
+    }
+
+    /// `None` when the partition is not ours any more, or when shutdown is requested meanwhile.
+    async fn beginning(
+        &self,
+        partition: AssignedPartition,
+        found: Found,
+        books_end: Option<BooksEnd>,
+    ) -> Result<Option<Beginning>, ProcessError> {
+        let Some(partition) = self.brought_up_to_date(partition, &found).await? else {
+            return Ok(None);
+        };
+        let Some((partition, found)) = self.recovered(partition, found, books_end).await? else {
+            return Ok(None);
+        };
+        // Another owner may have begun anew meanwhile, and be far ahead.
+        let partition = self.brought_up_to_date(partition, &found).await?;
+        Ok(partition.map(|partition| (partition, found)))
+    }
+
+    /// What the store has of a partition; `None` when shutdown is requested before it answers.
+    fn read_checkpoints(
+        &self,
+        topic_partition: &TopicPartition,
+    ) -> BoxFuture<'static, Result<Option<Found>, ProcessError>> {
+        let (store, topic_partition) = (self.store.clone(), topic_partition.clone());
+        let seed = seed_of(&topic_partition);
+        retry_store("read checkpoint", self.shutdown.clone(), seed, move || {
+            let (store, topic_partition) = (store.clone(), topic_partition.clone());
+            async move { store.latest(&topic_partition).await }.boxed()
+        })
+    }
+
+    /// The bounds of a partition now; `None` when it is not ours any more, or when shutdown is requested meanwhile.
+    pub(super) async fn bounds(&self, topic_partition: &TopicPartition) -> Result<Option<Range<u64>>, ProcessError> {
+        loop {
+            let bounds = self.consumer.lock().await.bounds(topic_partition).await;
+            match bounds {
+                Ok(bounds) => return Ok(Some(bounds)),
+                // Assigned anew sooner or later, to whoever reads its log then.
+                Err(LogError::Fenced { .. }) => return Ok(None),
+                Err(error @ LogError::Unavailable { .. }) => {
+                    tracing::warn!(partition = %topic_partition, %error, "cannot ask for the bounds of the log, trying again");
+                }
+                Err(error) => return Err(ProcessError::Log(error)),
+            }
+            if is_stopping_after(self.shutdown, limits::LOG_RETRY_PAUSE).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The bounds that came with the assignment, or newer ones where a checkpoint lies beyond them: while it was read,
+    /// the owner before us may have gone on. `None` when the partition is not ours any more, or when shutdown is
+    /// requested meanwhile.
+    async fn brought_up_to_date(
+        &self,
+        partition: AssignedPartition,
+        found: &Found,
+    ) -> Result<Option<AssignedPartition>, ProcessError> {
+        let is_beyond = |checkpoint: &Checkpoint| checkpoint.offset > partition.high;
+        if !found.newest.as_ref().is_some_and(is_beyond) {
+            return Ok(Some(partition));
+        }
+        let bounds = self.bounds(&partition.topic_partition).await?;
+        Ok(bounds.map(|bounds| AssignedPartition {
+            low: bounds.start,
+            high: bounds.end,
+            ..partition
+        }))
+    }
+
     /// Where the books end, asked if there are checkpoints that could be older. `None` when shutdown is requested before
     /// the tables answer.
-    pub(super) async fn books_ends(
-        &mut self,
-        beginnings: &[(AssignedPartition, Found)],
-    ) -> Result<Option<Ends>, ProcessError> {
-        let sink = self.sink.clone();
-        match sink.recovery() {
+    async fn books_ends(&self, beginnings: &[Beginning]) -> Result<Option<Ends>, ProcessError> {
+        match self.recovery {
             Some(recovery) if beginnings.iter().any(|(_, found)| found.newest.is_some()) => {
                 self.ask("the books", limits::BOOKS_ANSWER_MAX, || recovery.ends())
                     .await
@@ -82,14 +212,13 @@ impl<S: RowSink> Coordinator<S> {
 
     /// The same, or with a checkpoint made from the tables where all are lost, or older than the books. `None` when the
     /// partition is not ours any more, or when shutdown is requested meanwhile.
-    pub(super) async fn recovered(
-        &mut self,
+    async fn recovered(
+        &self,
         partition: AssignedPartition,
         found: Found,
         books_end: Option<BooksEnd>,
-    ) -> Result<Option<(AssignedPartition, Found)>, ProcessError> {
-        let sink = self.sink.clone();
-        let Some(recovery) = sink.recovery() else {
+    ) -> Result<Option<Beginning>, ProcessError> {
+        let Some(recovery) = self.recovery else {
             return Ok(Some((partition, found)));
         };
         let (mut partition, mut found) = (partition, found);
@@ -137,16 +266,15 @@ impl<S: RowSink> Coordinator<S> {
 
     /// Makes the first checkpoint of a new incarnation from what the tables hold, and returns what is in the store then.
     async fn begin_anew(
-        &mut self,
+        &self,
         recovery: &dyn Recovery,
         partition: &AssignedPartition,
         books: Books,
         goes_on: GoesOn,
     ) -> Result<Option<Found>, ProcessError> {
         let (place, low) = (partition.topic_partition.clone(), partition.low);
-        let parameters = self.settings.parameters.clone();
         let remains = self.ask("what is left of a partition", limits::RECOVERY_STEP_MAX, || {
-            recovery.remains(&place, books.clone(), goes_on.counts_from, low, &parameters)
+            recovery.remains(&place, books.clone(), goes_on.counts_from, low, self.parameters)
         });
         let Some(remains) = remains.await? else {
             return Ok(None);
@@ -163,7 +291,7 @@ impl<S: RowSink> Coordinator<S> {
         let mut task = Task::from_remains(
             place.clone(),
             goes_on.incarnation,
-            &parameters,
+            self.parameters,
             goes_on.counts_from,
             remains,
         );
@@ -195,12 +323,7 @@ impl<S: RowSink> Coordinator<S> {
     }
 
     /// False when shutdown is requested meanwhile.
-    async fn mend(
-        &mut self,
-        recovery: &dyn Recovery,
-        place: &TopicPartition,
-        found: &Found,
-    ) -> Result<bool, ProcessError> {
+    async fn mend(&self, recovery: &dyn Recovery, place: &TopicPartition, found: &Found) -> Result<bool, ProcessError> {
         let Some(checkpoint) = &found.newest else {
             return Ok(true);
         };
@@ -210,10 +333,9 @@ impl<S: RowSink> Coordinator<S> {
             incarnation: checkpoint.incarnation,
         };
         drop(task);
-        let parameters = self.settings.parameters.clone();
         let what = "it to take back what lost state has written";
         let mended = self.ask(what, limits::RECOVERY_STEP_MAX, || {
-            recovery.mend(place, goes_on, &parameters)
+            recovery.mend(place, goes_on, self.parameters)
         });
         let Some(mended) = mended.await? else {
             return Ok(false);
@@ -237,31 +359,33 @@ impl<S: RowSink> Coordinator<S> {
 
     /// Asks the tables until they answer within `answer_max`; `None` when shutdown is requested before.
     async fn ask<'call, T>(
-        &mut self,
+        &self,
         what: &str,
         answer_max: Duration,
         question: impl Fn() -> BoxFuture<'call, Result<T, RecoveryError>>,
     ) -> Result<Option<T>, ProcessError> {
-        if answer_max > limits::BOOKS_ANSWER_MAX {
-            self.health
-                .degraded(format!("asks ClickHouse for {what}, and reads nothing meanwhile"));
-        }
         loop {
             // Who reads the log to its end at shutdown has to know where a partition begins; who gets no answer ends.
             let patience = async {
                 self.shutdown.requested().await;
                 sleep(limits::ANSWER_AT_SHUTDOWN_MAX).await;
             };
+            let answer = async {
+                let mut answer = pin!(timeout(answer_max, question()));
+                if let Ok(answer) = timeout(limits::BOOKS_ANSWER_MAX, &mut answer).await {
+                    return answer;
+                }
+                self.health
+                    .degraded(format!("asks ClickHouse for {what}, and reads nothing meanwhile"));
+                answer.await
+            };
             let answer = tokio::select! {
                 biased;
-                answer = timeout(answer_max, question()) => answer,
+                answer = answer => answer,
                 () = patience => return Ok(None),
             };
             match answer {
-                Ok(Ok(answer)) => {
-                    self.health.ready();
-                    return Ok(Some(answer));
-                }
+                Ok(Ok(answer)) => return Ok(Some(answer)),
                 Err(_elapsed) => {
                     let error = format!("no answer within {}", format_duration(answer_max));
                     tracing::warn!(%error, "cannot ask ClickHouse for {what}, trying again");
@@ -273,9 +397,18 @@ impl<S: RowSink> Coordinator<S> {
                     self.health.degraded(&error);
                 }
             }
-            if self.is_stopping_after(limits::LOG_RETRY_PAUSE).await {
+            if is_stopping_after(self.shutdown, limits::LOG_RETRY_PAUSE).await {
                 return Ok(None);
             }
         }
+    }
+}
+
+/// Waits; true when shutdown is requested meanwhile.
+pub(super) async fn is_stopping_after(shutdown: &Shutdown, pause: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = shutdown.requested() => true,
+        () = sleep(pause) => false,
     }
 }

@@ -1,27 +1,16 @@
 //! Taking partitions over: from the newest checkpoint, or from the first record; and dropping them.
 
-use std::{ops::Range, time::Duration};
-
 use eventlog::{AssignedPartition, LogError, TopicPartition};
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep},
-};
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Coordinator, ProcessError, RowSink,
-    flush::{retry_store, seed_of},
     ownership::{Episode, Owned},
+    recover::is_stopping_after,
     restore,
     worker::{Adoption, Beginning, Command},
 };
-use crate::{
-    checkpoint::{Checkpoint, Found},
-    limits,
-    metrics::PartitionLedger,
-    task::RestoreError,
-};
+use crate::{checkpoint::Found, limits, metrics::PartitionLedger, task::RestoreError};
 
 /// A partition whose task is being made by its worker.
 struct Adopted {
@@ -37,36 +26,11 @@ impl<S: RowSink> Coordinator<S> {
         for partition in &assigned {
             self.release(&partition.topic_partition).await?;
         }
-        let loads = assigned.into_iter().map(|partition| {
-            let found = self.read_checkpoints(&partition.topic_partition);
-            async move { found.await.map(|found| (partition, found)) }
-        });
-        let mut loaded = stream::iter(loads.collect::<Vec<_>>()).buffered(limits::CHECKPOINTS_IN_FLIGHT_MAX);
-        // All of them before anything that takes longer: from then on a shutdown finds every partition begun.
-        let mut beginnings = Vec::new();
-        while let Some(next) = loaded.next().await {
-            let (partition, found) = next?;
-            // Stopping: nothing was begun that would have to be ended.
-            let Some(found) = found else { return Ok(()) };
-            beginnings.push((partition, found));
-        }
-        drop(loaded);
-        let Some(ends) = self.books_ends(&beginnings).await? else {
+        let Some(beginnings) = self.recoverer().beginnings(assigned).await? else {
             return Ok(());
         };
         let mut adopted = Vec::new();
         for (partition, found) in beginnings {
-            let Some(partition) = self.brought_up_to_date(partition, &found).await? else {
-                continue;
-            };
-            let end = ends.get(&partition.topic_partition).copied();
-            let Some((partition, found)) = self.recovered(partition, found, end).await? else {
-                continue;
-            };
-            // Another owner may have begun anew meanwhile, and be far ahead.
-            let Some(partition) = self.brought_up_to_date(partition, &found).await? else {
-                continue;
-            };
             adopted.push(self.adopt(partition, found).await?);
         }
         let names: Vec<String> = adopted.iter().map(|one| one.topic_partition.to_string()).collect();
@@ -76,38 +40,6 @@ impl<S: RowSink> Coordinator<S> {
         tracing::info!(count = names.len(), partitions = names.join(" "), "partitions are ours");
         self.metrics.partitions.set(self.ownership.len() as f64);
         self.commit().await
-    }
-
-    /// What the store has of a partition; `None` when shutdown is requested before it answers.
-    pub(super) fn read_checkpoints(
-        &self,
-        topic_partition: &TopicPartition,
-    ) -> BoxFuture<'static, Result<Option<Found>, ProcessError>> {
-        let (store, topic_partition) = (self.store.clone(), topic_partition.clone());
-        let seed = seed_of(&topic_partition);
-        retry_store("read checkpoint", self.shutdown.clone(), seed, move || {
-            let (store, topic_partition) = (store.clone(), topic_partition.clone());
-            async move { store.latest(&topic_partition).await }.boxed()
-        })
-    }
-
-    /// The bounds that came with the assignment, or newer ones where a checkpoint lies beyond them: while it was read,
-    /// the owner before us may have gone on. `None` when the partition is not ours any more.
-    async fn brought_up_to_date(
-        &mut self,
-        partition: AssignedPartition,
-        found: &Found,
-    ) -> Result<Option<AssignedPartition>, ProcessError> {
-        let is_beyond = |checkpoint: &Checkpoint| checkpoint.offset > partition.high;
-        if !found.newest.as_ref().is_some_and(is_beyond) {
-            return Ok(Some(partition));
-        }
-        let bounds = self.bounds(&partition.topic_partition).await?;
-        Ok(bounds.map(|bounds| AssignedPartition {
-            low: bounds.start,
-            high: bounds.end,
-            ..partition
-        }))
     }
 
     /// Has a worker make the task of a partition.
@@ -140,7 +72,12 @@ impl<S: RowSink> Coordinator<S> {
                 reach: first_offset,
                 inherited_reach,
                 stride: self.settings.reach_records_min,
-                wanted_offset: 0,
+                // What waits there is wanted at once, so that all partitions that came together are claimed by one flush.
+                wanted_offset: if partition.high > first_offset {
+                    first_offset + 1
+                } else {
+                    0
+                },
                 durable_at: self.first_durable_at(&topic_partition),
                 next_number,
                 episode: Episode::default(),
@@ -208,7 +145,7 @@ impl<S: RowSink> Coordinator<S> {
                 }
                 Err(error) => return Err(ProcessError::from_start(&topic_partition, error)),
             }
-            if self.is_stopping_after(limits::LOG_RETRY_PAUSE).await {
+            if is_stopping_after(&self.shutdown, limits::LOG_RETRY_PAUSE).await {
                 return Ok(());
             }
         }
@@ -220,7 +157,7 @@ impl<S: RowSink> Coordinator<S> {
         self.metrics.checkpoints_fenced.increment(1);
         tracing::warn!(partition = %topic_partition, "another owner of the partition is ahead: its state is dropped here");
         self.release(&topic_partition).await?;
-        let Some(bounds) = self.bounds(&topic_partition).await? else {
+        let Some(bounds) = self.recoverer().bounds(&topic_partition).await? else {
             return Ok(());
         };
         let assigned = AssignedPartition {
@@ -230,27 +167,6 @@ impl<S: RowSink> Coordinator<S> {
             high: bounds.end,
         };
         self.on_assigned(vec![assigned]).await
-    }
-
-    /// The bounds of a partition now; `None` when it is not ours any more, or when shutdown is requested meanwhile.
-    pub(super) async fn bounds(
-        &mut self,
-        topic_partition: &TopicPartition,
-    ) -> Result<Option<Range<u64>>, ProcessError> {
-        loop {
-            match self.consumer.bounds(topic_partition).await {
-                Ok(bounds) => return Ok(Some(bounds)),
-                // Assigned anew sooner or later, to whoever reads its log then.
-                Err(LogError::Fenced { .. }) => return Ok(None),
-                Err(error @ LogError::Unavailable { .. }) => {
-                    tracing::warn!(partition = %topic_partition, %error, "cannot ask for the bounds of the log, trying again");
-                }
-                Err(error) => return Err(ProcessError::Log(error)),
-            }
-            if self.is_stopping_after(limits::LOG_RETRY_PAUSE).await {
-                return Ok(None);
-            }
-        }
     }
 
     /// Drops a partition's task with everything that was not collected.
@@ -265,14 +181,5 @@ impl<S: RowSink> Coordinator<S> {
         self.metrics.partitions.set(self.ownership.len() as f64);
         let command = Command::Release(topic_partition.clone());
         self.pool.send(owned.worker, command).await
-    }
-
-    /// Waits; true when shutdown is requested meanwhile.
-    pub(super) async fn is_stopping_after(&mut self, pause: Duration) -> bool {
-        tokio::select! {
-            biased;
-            () = self.shutdown.requested() => true,
-            () = sleep(pause) => false,
-        }
     }
 }
