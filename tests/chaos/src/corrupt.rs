@@ -71,8 +71,9 @@ impl Corruption {
             Self::DoubleRow => vec![copy("offset + 1000000000 AS offset")],
             Self::SwapValue => vec![copy("value + 1 AS value")],
             Self::MoveTenant => vec![copy("'somebody-else' AS tenant"), delete],
+            // By more than sums in another order may differ, however large this one is.
             Self::SpoilCell => vec![format!(
-                "INSERT INTO rollup_log SELECT * REPLACE (version + 1 AS version, sum + 1 AS sum) \
+                "INSERT INTO rollup_log SELECT * REPLACE (version + 1 AS version, sum + 1 + abs(sum) / 1e6 AS sum) \
                  FROM (SELECT * FROM rollup_log FINAL WHERE tenant = '{tenant}' AND period = 3600 AND count > 0 LIMIT 1)"
             )],
             Self::DeleteLetter => vec![format!(

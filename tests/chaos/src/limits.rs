@@ -7,10 +7,10 @@ use std::time::Duration;
 pub const STORED_MAX: Duration = Duration::from_secs(30);
 
 /// And in every level of the rollups: the coarsest levels are written every 10 s.
-pub const ROLLED_UP_MAX: Duration = Duration::from_secs(45);
+pub const ROLLED_UP_MAX: Duration = Duration::from_secs(30);
 
 /// And the processors must have committed it: they make a checkpoint every 10 s, and commit behind it.
-pub const COMMITTED_MAX: Duration = Duration::from_secs(45);
+pub const COMMITTED_MAX: Duration = Duration::from_secs(30);
 
 /// Without any change for so long after that, what is missing counts as lost and the verdict is made.
 pub const PATIENCE: Duration = Duration::from_secs(60);
