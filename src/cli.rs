@@ -23,7 +23,7 @@ Examples:
   meridian validate --config meridian.toml    all faults of a configuration at once
   meridian ingest --config meridian.toml      one role, for a deployment over several machines
 
-Every key of the configuration can be set by the environment:
+Every key of the configuration can be set by the environment: \
 MERIDIAN__KAFKA__BROKERS is `[kafka] brokers`. MERIDIAN_LOG sets what is logged, as in `info,ingest=debug`.";
 
 /// Telemetry from MQTT fleets to exact, live geospatial rollups.
@@ -171,6 +171,20 @@ mod tests {
                 "`{path}` has no example"
             );
             assert!(command.get_about().is_some(), "`{path}` does not say what it does");
+            let mut before = "";
+            for line in help.lines() {
+                let is_example = line.starts_with("  ");
+                assert!(
+                    !is_example || line.len() <= 100,
+                    "`{path}` has an example that is cut in two: {line}"
+                );
+                let goes_on = !is_example && !line.is_empty() && !before.is_empty() && !before.starts_with("  ");
+                assert!(
+                    !goes_on || before.starts_with("Example"),
+                    "`{path}` breaks lines by itself: {line}"
+                );
+                before = line;
+            }
             for inner in command.get_subcommands() {
                 check(inner, &path);
             }

@@ -39,15 +39,19 @@ impl Endpoints {
             (Ok(endpoints), _) => Ok(Some(endpoints)),
             (Err(_), None) => Ok(None),
             (Err(error), Some(_)) => Err(Failure::usage(format!(
-                "no `meridian up` is ready on `{}`: {error}",
-                folder.display()
+                "no `meridian up` is ready on `{folder}`: {error}. Start one with `meridian up --data-dir {folder}`, or name \
+                 the folder of one that runs",
+                folder = folder.display()
             ))),
         }
     }
 
     fn read(folder: &Path) -> Result<Self, String> {
         let file = folder.join(FILE);
-        let bytes = std::fs::read(&file).map_err(|error| format!("`{}`: {error}", file.display()))?;
+        let bytes = std::fs::read(&file).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => "nothing runs there".to_owned(),
+            _ => format!("`{}`: {error}", file.display()),
+        })?;
         // A process that was killed leaves the file behind.
         if !data_dir::is_claimed(folder) {
             return Err("the one that was there has ended".to_owned());

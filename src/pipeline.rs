@@ -86,8 +86,9 @@ pub(crate) async fn prepare_clickhouse(
         }
     })
     .await?;
-    for warning in &prepared.warnings {
-        tracing::info!(url, "{warning}");
+    // Our own engine is as it is, and nobody has tables of their own in it.
+    for warning in prepared.warnings.iter().filter(|_| settings.url.is_some()) {
+        tracing::warn!(url, "{warning}");
     }
     if prepared.faults.is_empty() {
         return Ok(());

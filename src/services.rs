@@ -187,15 +187,11 @@ pub(crate) async fn has_good_key(config: &ValidConfig, clickhouse: &str) -> Resu
 ///
 /// # Errors
 /// When there is no credential.
-pub(crate) async fn check_credentials(config: &ValidConfig, clickhouse: Option<&str>) -> Result<(), Failure> {
+pub(crate) async fn check_credentials(config: &ValidConfig, clickhouse: &str) -> Result<(), Failure> {
     if !needs_key(config) {
         return Ok(());
     }
-    let has_key = match clickhouse {
-        Some(url) => has_good_key(config, url).await,
-        None => Ok(false),
-    };
-    match has_key {
+    match has_good_key(config, clickhouse).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::usage(no_credential(config))),
         Err(error) => {

@@ -63,7 +63,8 @@ impl Store {
     /// What to tell when the server does not answer as it should.
     pub(crate) fn failure(&self, error: &clickhouse::error::Error) -> Failure {
         let said = error.to_string();
-        let help = match said.contains("UNKNOWN_TABLE") || said.contains("UNKNOWN_IDENTIFIER") {
+        let without_schema = ["UNKNOWN_TABLE", "UNKNOWN_IDENTIFIER", "UNKNOWN_DATABASE"];
+        let help = match without_schema.iter().any(|code| said.contains(code)) {
             true => "; run `meridian migrate` first",
             false => "",
         };

@@ -189,6 +189,25 @@ pub const OPEN_AGE_MAX: Duration = Duration::from_secs(10);
 /// How old an answer may be that stands in for a store that is overtaxed or away.
 pub const STALE_AGE_MAX: Duration = Duration::from_secs(60);
 
+/// Wide answers, out of which others are cut, are asked for where the range has no more stored buckets than this: an hour
+/// of minutes, three days of hours.
+pub const WORLD_BUCKETS_MAX: u32 = 100;
+
+/// The same for answers that are as wide as some tiles.
+pub const TILES_BUCKETS_MAX: u32 = 400;
+
+/// The smallest tiles are 360° / 2¹⁰ wide, a third of a degree: a city.
+pub const TILE_HALVINGS_MAX: f64 = 10.0;
+
+/// A wide answer that takes longer costs more than it saves.
+pub const WIDE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// One that is too much is tried again after this time: devices move, and the store is not always as busy.
+pub const WIDE_REFUSED_FOR: Duration = Duration::from_secs(60);
+
+/// So many views with too much in them are remembered: some 100 bytes each.
+pub const WIDE_REFUSALS_MAX: usize = 10_000;
+
 /// How long the refusal of a question that asks too much is repeated without asking the store.
 pub const REFUSAL_AGE_MAX: Duration = Duration::from_secs(2);
 

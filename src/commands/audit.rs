@@ -13,7 +13,7 @@ use std::{
 
 use clap::Args;
 use platform::units::parse_duration;
-use processors::audit::{self, AuditStore, Report};
+use processors::audit::{self, AuditStore, Hole, HoleKind, Report};
 
 use self::roles::Roles;
 use super::access::Format;
@@ -24,13 +24,14 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  meridian audit                                       of the `meridian up` that runs on ./meridian-data
-  meridian audit --config meridian.toml --metrics http://ingest-1:9464/metrics --metrics http://process-1:9464/metrics
+  meridian audit                              of the `meridian up` that runs on ./meridian-data
+  meridian audit --config meridian.toml \\
+      --metrics http://ingest-1:9464/metrics --metrics http://process-1:9464/metrics
   meridian audit --watch 30s --format json
   meridian audit --verify --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z
 
-received = acknowledged + in flight + dead-lettered + returned, for each broker; consumed = inserted + buffered +
-duplicates, for each topic and partition; and every table holds what was inserted. Exit code 1 when something does not
+received = acknowledged + in flight + dead-lettered + returned, for each broker; consumed = inserted + buffered + \
+duplicates, for each topic and partition; and every table holds what was inserted. Exit code 1 when something does not \
 add up.";
 
 /// Check that everything received is accounted for: exit 1 on a hole
@@ -129,13 +130,35 @@ async fn once(options: &AuditOptions, store: &AuditStore, roles: &Roles) -> Resu
 }
 
 fn verdict(report: &Report) -> Result<(), Failure> {
-    match report.holes.as_slice() {
-        [] => Ok(()),
-        [hole] => Err(Failure::runtime(format!("the books do not add up: {hole}"))),
-        [hole, rest @ ..] => Err(Failure::runtime(format!(
-            "the books do not add up: {hole}; and {} more holes",
-            rest.len()
+    match report.holes.first() {
+        None => Ok(()),
+        Some(first) => Err(Failure::runtime(format!(
+            "the books do not add up: {first}{}. {}",
+            more(report.holes.len() - 1),
+            advice(&report.holes)
         ))),
+    }
+}
+
+/// How many other holes there are, if any.
+pub(super) fn more(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "; and 1 more hole".to_owned(),
+        count => format!("; and {count} more holes"),
+    }
+}
+
+/// What to do about holes: the most basic ones first, as others follow from them.
+fn advice(holes: &[Hole]) -> &'static str {
+    let has = |kinds: &[HoleKind]| holes.iter().any(|hole| kinds.contains(&hole.kind));
+    if has(&[HoleKind::Measurements, HoleKind::Contents]) {
+        "Rows of `measurements` are not those that were made, so rollups differ from them as well, and may be all that is \
+         right: see \"When measurements are missing or changed\" in docs/auditing.md"
+    } else if has(&[HoleKind::Rollups]) {
+        "The measurements are right: `meridian audit --verify` names the cells, and `meridian rollups rebuild` repairs them"
+    } else {
+        "docs/auditing.md says what is compared with what"
     }
 }
 

@@ -23,7 +23,7 @@ Examples:
   meridian keys new --tenant acme --tenant beta --scope read --name notebooks
   meridian keys new --all-tenants --scope read --scope live --scope operate --name operators
 
-The key is shown once: only a hash of it is stored. It opens within two seconds, on every server that reads this
+The key is shown once: only a hash of it is stored. It opens within two seconds, on every server that reads this \
 ClickHouse. With the first key, requests without one are refused, on this machine too.";
 
 const LS_EXAMPLES: &str = "\

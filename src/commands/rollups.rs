@@ -10,7 +10,10 @@ use processors::{
     sink::ClickHouseSink,
 };
 
-use super::{access::Format, audit::bucket_range};
+use super::{
+    access::Format,
+    audit::{bucket_range, more},
+};
 use crate::{
     cli::CommonOptions,
     data_dir::{DATA_DIR_DEFAULT, checkpoints_url},
@@ -23,14 +26,14 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   meridian rollups rebuild --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z --dry-run
-  meridian rollups rebuild --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z --config meridian.toml";
+  meridian rollups rebuild --from 2h --to 1h --config meridian.toml";
 
 const REBUILD_EXAMPLES: &str = "\
 Examples:
   meridian rollups rebuild --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z --dry-run
-  meridian rollups rebuild --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z --config meridian.toml
+  meridian rollups rebuild --from 2h --to 1h --config meridian.toml
 
-Takes the measurements as the truth: look for holes in them with `meridian audit` first. What the processors have done
+Takes the measurements as the truth: look for holes in them with `meridian audit` first. What the processors have done \
 since their newest checkpoints is left to them. Also fills in a rollup level that was added later.";
 
 /// Work on the rollups
@@ -125,9 +128,8 @@ async fn holes(store: &AuditStore) -> Result<Option<String>, Failure> {
     let holes = audit::measurement_holes(store).await.map_err(Failure::runtime)?;
     Ok(holes.split_first().map(|(hole, rest)| {
         format!(
-            "the measurements themselves do not add up, and the rollups may be all that is right: {hole}; and {} more \
-             holes",
-            rest.len()
+            "the measurements themselves do not add up, and the rollups may be all that is right: {hole}{}",
+            more(rest.len())
         )
     }))
 }

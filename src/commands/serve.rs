@@ -4,7 +4,8 @@ use clap::Args;
 use dashboards::Site;
 
 use crate::{
-    cli::CommonOptions, config::ValidConfig, failure::Failure, output, process::Process, services, stages::Stages,
+    cli::CommonOptions, commands::migrate::clickhouse_url, config::ValidConfig, failure::Failure, output,
+    process::Process, services, stages::Stages,
 };
 
 const EXAMPLES: &str = "\
@@ -26,11 +27,12 @@ pub(crate) struct ServeOptions {
 /// Runs until a signal comes.
 ///
 /// # Errors
-/// When a port is taken.
+/// When the configuration names no ClickHouse, or a port is taken.
 pub(crate) async fn run(options: &ServeOptions, common: &CommonOptions) -> Result<(), Failure> {
     let mut config = common.load()?;
     config.serve_listen.port = options.http_port.unwrap_or(config.serve_listen.port);
     config.metrics_listen.port = options.metrics_port.unwrap_or(config.metrics_listen.port);
+    clickhouse_url(&config)?;
     let process = Process::start()?;
     let mut stages = Stages::default();
     match start(&mut stages, &config, &process).await {
@@ -51,20 +53,17 @@ async fn start(
     process: &Process,
 ) -> Result<[(&'static str, String); 2], Failure> {
     let metrics_url = services::start_metrics(stages, &config.metrics_listen, process).await?;
-    let clickhouse = config.clickhouse.url.as_ref();
-    services::check_credentials(config, clickhouse.map(platform::config::Url::expose)).await?;
+    let clickhouse = clickhouse_url(config)?;
+    services::check_credentials(config, clickhouse).await?;
     let mut site = Site {
         access: config.access.clone(),
+        queries: Some(services::queries(config, clickhouse)),
+        cache: services::shared_cache(config, process)?,
         ..Site::default()
     };
-    match clickhouse {
-        Some(url) => {
-            site.queries = Some(services::queries(config, url.expose()));
-            site.cache = services::shared_cache(config, process)?;
-            site.start.add("ClickHouse", &url.to_string());
-        }
-        None => tracing::warn!("queries are not answered: the configuration has no `[clickhouse] url`"),
-    }
+    // Without the password that may be in it.
+    let shown = config.clickhouse.url.as_ref().map(ToString::to_string);
+    site.start.add("ClickHouse", &shown.unwrap_or_default());
     site.start.add("metrics", &metrics_url);
     let web_url = services::start_web(stages, &config.serve_listen, site, process).await?;
     Ok([("web", web_url), ("metrics", metrics_url)])

@@ -8,7 +8,7 @@ use clap::Args;
 use dashboards::{TAP_PATH, Tap};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
-    Request, Response, Uri,
+    Request, Response, StatusCode, Uri,
     body::Incoming,
     header::{AUTHORIZATION, HeaderValue},
 };
@@ -23,10 +23,10 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  meridian tap                                           of the `meridian up` that runs on ./meridian-data
+  meridian tap                                of the `meridian up` that runs on ./meridian-data
   meridian tap --tenant acme --device truck-7 --json
-  meridian tap --key-file operator.key                   where keys are asked for: one with the scope `operate`
-  meridian tap --config meridian.toml                    of Kafka, if the configuration has a section [kafka]";
+  meridian tap --key-file operator.key        where keys are asked for: one of scope `operate`
+  meridian tap --config meridian.toml         of Kafka, if the configuration has a section [kafka]";
 
 /// Show events as they pass through the log, one line each
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ impl TapOptions {
     /// What is sent as `Authorization`; never to be shown.
     fn key(&self) -> Result<Option<HeaderValue>, Failure> {
         let Some(path) = &self.key_file else { return Ok(None) };
-        let fault = |error: String| Failure::usage(format!("`{}`: {error}", path.display()));
+        let fault = |error: String| Failure::usage(format!("`--key-file {}`: {error}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
         let bearer = HeaderValue::from_str(&format!("Bearer {}", text.trim()));
         let mut bearer = bearer.map_err(|_| fault("it is no API key".to_owned()))?;
@@ -161,8 +161,18 @@ async fn ask(address: &str, tap: &Tap, key: Option<HeaderValue>) -> Result<Respo
         .await
         .map(http_body_util::Collected::to_bytes);
     let reason = String::from_utf8_lossy(&reason.unwrap_or_default()).trim().to_owned();
+    // A problem document, for people.
+    let problem: Option<serde_json::Value> = serde_json::from_str(&reason).ok();
+    let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
+    let help = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "; name the file of a key with `--key-file`: `meridian keys new --scope operate` makes one that may do this"
+        }
+        _ => "",
+    };
     Err(Failure::runtime(format!(
-        "`meridian` at {address} refuses: {reason} ({status})"
+        "`meridian` at {address} refuses: {} ({status}){help}",
+        detail.unwrap_or(&reason)
     )))
 }
 

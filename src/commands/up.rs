@@ -26,8 +26,8 @@ Examples:
   meridian up --data-dir /var/lib/meridian --config meridian.toml
   meridian up --mqtt-port 0 --clickhouse-port 0 --http-port 0 --metrics-port 0
 
-When everything is ready, the addresses are printed and written to `endpoints.json` in the data folder.
-Ctrl-C takes nothing more, counts everything that was acknowledged, and stops.
+When everything is ready, the addresses are printed and written to `endpoints.json` in the data folder. \
+Ctrl-C takes nothing more, counts everything that was acknowledged, and stops. \
 Ports of services that the configuration names elsewhere have no effect.";
 
 /// Name of our own broker in events, metrics and client ids.
@@ -142,7 +142,7 @@ async fn start(
     let clickhouse = start_engine(stages, &config, data_dir, &mut rows).await?;
     pipeline::prepare_clickhouse(&config.clickhouse, &clickhouse, process).await?;
 
-    services::check_credentials(&config, Some(&clickhouse)).await?;
+    services::check_credentials(&config, &clickhouse).await?;
     let log = pipeline::open_log(&config, data_dir.log()).await?;
     services::keep_log(stages, log.clone());
     pipeline::prepare_log(&log, &config.log, process).await?;

@@ -26,6 +26,7 @@ pub(super) fn read(root: &Section<'_>) -> ProcessSettings {
         let count = field.integer(1..=process_limits::WORKERS_MAX as u64);
         NonZeroUsize::new(count_of(count))
     });
+    let faults_before = root.fault_count();
     let base_resolution = rollup.required("base_resolution").integer(0..=15);
     let parameters = Parameters {
         base_resolution: u8::try_from(base_resolution).expect("the range was checked"),
@@ -44,7 +45,9 @@ pub(super) fn read(root: &Section<'_>) -> ProcessSettings {
         },
         allowed_lateness_ms: milliseconds(&process.required("allowed_lateness"), limits::LATENESS),
     };
-    if let Err(error) = parameters.validate() {
+    if root.fault_count() == faults_before
+        && let Err(error) = parameters.validate()
+    {
         rollup.fault("levels", format!("do not fit together: {error}"));
     }
     ProcessSettings {

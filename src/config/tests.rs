@@ -152,6 +152,7 @@ fn what_does_not_fit_together_is_a_fault() {
         &["do not fit together"],
     );
     check_faults("[rollup]\nbase_resolution = 8", &["do not fit together"]);
+    check_faults("[rollup]\nbase_resolution = 22", &["rollup.base_resolution"]);
     check_faults("[ingest]\nroutes = []", &["without a route"]);
     check_faults(
         "[ingest]\nwindow_bytes_max = \"256KiB\"\npayload_bytes_max = \"1MiB\"",

@@ -22,6 +22,7 @@ use super::{
     table::{Column, Table},
     time_text,
     view::{self, Aggregate, BoundingBox, View},
+    wide::{self, Width},
 };
 use crate::{StoredLevel, access::caller::Request, limits};
 
@@ -34,11 +35,13 @@ const FORMATS: [(&str, Format); 4] = [
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-struct Asked {
-    view: View,
-    place: BoundingBox,
-    level: StoredLevel,
-    resolution: u8,
+pub(super) struct Asked {
+    pub(super) view: View,
+    pub(super) place: BoundingBox,
+    pub(super) level: StoredLevel,
+    pub(super) resolution: u8,
+    /// It is asked for to cut answers out.
+    width: Option<Width>,
 }
 
 /// A resolution with few enough hexagons.
@@ -78,8 +81,9 @@ pub(crate) struct Cells {
     lite: bool,
 }
 
-/// What tells questions apart: tenant, metric, aggregate, range, period, place, resolution.
-pub(crate) type Key = (String, String, Aggregate, (u32, u32), u32, [u64; 4], u8);
+/// What tells questions apart: tenant, metric, aggregate, range, period, place, resolution, and whether answers are to be cut
+/// out.
+pub(crate) type Key = (String, String, Aggregate, (u32, u32), u32, [u64; 4], u8, bool);
 
 pub(crate) async fn answer(api: &Arc<Api>, query: Request<'_>) -> Result<Reply, Problem> {
     let mut parameters = Parameters::parse(query)?;
@@ -125,10 +129,14 @@ pub(crate) async fn answer(api: &Arc<Api>, query: Request<'_>) -> Result<Reply, 
 async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Result<(Kept<Found>, bool), Problem> {
     let question = asked.question(api, is_settled);
     if !api.store.is_lite() {
-        let kept = api.cells.answer(question, api.store.is_busy()).await?;
+        let kept = match wide::find(api, asked, is_settled).await {
+            Some(kept) => kept,
+            None => api.cells.answer(question, api.store.is_busy()).await?,
+        };
         return Ok((kept, false));
     }
-    if let Some(kept) = api.cells.peek(&question) {
+    let kept = wide::peek(api, asked, is_settled).or_else(|| api.cells.peek(&question));
+    if let Some(kept) = kept {
         let is_lite = !kept.is_hit;
         let metrics = &api.cells.metrics;
         if is_lite { &metrics.lite } else { &metrics.hits }.increment(1);
@@ -177,6 +185,7 @@ fn read(api: &Api, mut parameters: Parameters) -> Result<Asked, Problem> {
         view,
         place,
         resolution,
+        width: None,
     })
 }
 
@@ -184,10 +193,7 @@ fn read(api: &Api, mut parameters: Parameters) -> Result<Asked, Problem> {
 async fn cells(api: &Api, asked: &Asked) -> Result<(Vec<Cell>, u8), Problem> {
     let mut resolution = asked.resolution;
     loop {
-        let query = asked
-            .bind(api.store.query(sql::CELLS), resolution)
-            .param("hexagons_max", limits::HEXAGONS_MAX + 1);
-        let cells: Vec<Cell> = api.store.rows(query).await?;
+        let cells = asked.hexagons(api, resolution).await?;
         if cells.len() <= limits::HEXAGONS_MAX as usize || resolution == 0 {
             return Ok((cells, resolution));
         }
@@ -217,7 +223,16 @@ impl Asked {
         })
     }
 
-    fn question(&self, api: &Arc<Api>, is_settled: bool) -> Question<Key, Found> {
+    /// The same in a wider box.
+    pub(super) fn widened(&self, width: Width) -> Self {
+        Self {
+            place: width.around(&self.place),
+            width: Some(width),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn question(&self, api: &Arc<Api>, is_settled: bool) -> Question<Key, Found> {
         let View {
             tenant,
             metric,
@@ -246,6 +261,7 @@ impl Asked {
                 period,
                 place,
                 self.resolution,
+                self.width.is_some(),
             ),
             age_max: match is_settled {
                 true => Duration::from_secs(limits::SETTLED_AGE_SECONDS.into()),
@@ -257,7 +273,7 @@ impl Asked {
     }
 
     /// The last change of what is asked for; none where nobody tells.
-    fn version(&self, api: &Api) -> Option<u64> {
+    pub(super) fn version(&self, api: &Api) -> Option<u64> {
         let View {
             tenant, metric, range, ..
         } = &self.view;
@@ -265,9 +281,20 @@ impl Asked {
     }
 
     async fn ask(&self, api: &Api) -> Result<Found, Problem> {
+        if let Some(width) = self.width {
+            return wide::ask(api, self, width).await;
+        }
         let newest_ms = api.freshness_ms(&self.view.tenant).await?;
         let (cells, resolution) = cells(api, self).await?;
         Ok(Found::new(cells, resolution, newest_ms))
+    }
+
+    /// At most one more than an answer may have.
+    pub(super) async fn hexagons(&self, api: &Api, resolution: u8) -> Result<Vec<Cell>, Problem> {
+        let query = self.bind(api.store.query(sql::CELLS), resolution);
+        api.store
+            .rows(query.param("hexagons_max", limits::HEXAGONS_MAX + 1))
+            .await
     }
 
     fn bind(&self, query: Query, resolution: u8) -> Query {

@@ -1,11 +1,14 @@
 //! Hexagons as the store gave them, and written down once for all who ask.
 //!
-//! Pure. Writing five thousand of them takes a hundred times as long as copying what is written.
+//! Pure but for a lock. Writing five thousand of them takes a hundred times as long as copying what is written.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clickhouse::Row;
+use h3o::{CellIndex, LatLng};
 use serde::{Deserialize, Serialize};
 
-use super::{finite, memory::Weigh, reply::Fingerprint};
+use super::{finite, memory::Weigh, reply::Fingerprint, view::BoundingBox};
 
 /// One hexagon.
 #[derive(Clone, Debug, Deserialize, Row)]
@@ -16,7 +19,7 @@ pub(crate) struct Cell {
 }
 
 /// What the store said.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) cells: Vec<Cell>,
     pub(crate) resolution: u8,
@@ -24,6 +27,16 @@ pub(crate) struct Found {
     /// The same as the columns of a JSON document.
     written: String,
     fingerprint: u64,
+    cuts: Option<Cuts>,
+}
+
+/// What others are cut out with, and those that were.
+#[derive(Debug)]
+struct Cuts {
+    /// Latitude and longitude of the centre of each hexagon, in degrees.
+    centres: Vec<(f64, f64)>,
+    /// By the bits of their box, the latest last.
+    made: Mutex<Vec<([u64; 4], Arc<Found>)>>,
 }
 
 /// The columns that are written once, and what stands for them where they are still to be put in.
@@ -38,7 +51,10 @@ const NO_COLUMNS: &str = r#""cells":[],"values":[],"counts":[]"#;
 
 impl Weigh for Found {
     fn weight_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.cells) + self.written.len()
+        let cuts = self.cuts.as_ref();
+        // All that are kept together weigh no more than what they were cut out of.
+        let of_cuts = cuts.map_or(0, |cuts| size_of_val(&*cuts.centres) + self.own_weight_bytes());
+        self.own_weight_bytes() + of_cuts
     }
 }
 
@@ -52,6 +68,7 @@ impl Found {
             cells,
             resolution,
             newest_ms,
+            cuts: None,
         };
         let columns = Columns {
             cells: found.names(),
@@ -62,6 +79,41 @@ impl Found {
         // Without the braces around them.
         document[1..document.len() - 1].clone_into(&mut found.written);
         found
+    }
+
+    /// The same, prepared for having others cut out.
+    pub(crate) fn divisible(mut self) -> Self {
+        let centre = |cell: &Cell| {
+            // No place is in no box.
+            let centre = CellIndex::try_from(cell.hexagon).map(LatLng::from);
+            centre.map_or((f64::NAN, f64::NAN), |centre| (centre.lat(), centre.lng()))
+        };
+        self.cuts = Some(Cuts {
+            centres: self.cells.iter().map(centre).collect(),
+            made: Mutex::default(),
+        });
+        self
+    }
+
+    /// The hexagons whose centres are in a box.
+    ///
+    /// # Panics
+    /// When it is not prepared for that.
+    pub(crate) fn cut(&self, place: &BoundingBox) -> Arc<Self> {
+        let cuts = self.cuts.as_ref().expect("it is divisible");
+        if let Some(made) = cuts.find(&place.bits()) {
+            return made;
+        }
+        let pairs = self.cells.iter().zip(&cuts.centres);
+        let inside = pairs.filter(|(_, (latitude, longitude))| place.holds(*latitude, *longitude));
+        let cells = inside.map(|(cell, _)| cell.clone()).collect();
+        let cut = Arc::new(Self::new(cells, self.resolution, self.newest_ms));
+        cuts.keep(place.bits(), cut.clone(), self.own_weight_bytes());
+        cut
+    }
+
+    fn own_weight_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.cells) + self.written.len()
     }
 
     /// A document whose columns are empty, with these columns.
@@ -99,6 +151,26 @@ impl Found {
         };
         let pairs = self.cells.iter().zip(&other.cells);
         (self.resolution, self.cells.len()) == (other.resolution, other.cells.len()) && pairs.into_iter().all(is_close)
+    }
+}
+
+impl Cuts {
+    fn find(&self, bits: &[u64; 4]) -> Option<Arc<Found>> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = made.iter().position(|(of, _)| of == bits)?;
+        let found = made.remove(place);
+        made.push(found.clone());
+        Some(found.1)
+    }
+
+    fn keep(&self, bits: [u64; 4], cut: Arc<Found>, bytes_max: usize) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|(of, _)| *of != bits);
+        made.push((bits, cut));
+        let mut bytes: usize = made.iter().map(|(_, cut)| cut.own_weight_bytes()).sum();
+        while bytes > bytes_max {
+            bytes -= made.remove(0).1.own_weight_bytes();
+        }
     }
 }
 
@@ -148,6 +220,67 @@ mod tests {
             cells: found.names(),
             values: found.values().into_iter().map(finite).collect(),
             counts: found.counts(),
+        }
+    }
+
+    #[test]
+    fn cut_out_is_what_has_its_centre_in_the_box() {
+        let at = |latitude, longitude| {
+            let place = LatLng::new(latitude, longitude).unwrap();
+            u64::from(place.to_cell(h3o::Resolution::Seven))
+        };
+        let mut cells = vec![
+            (at(48.1, 11.5), 1.0, 1),
+            (at(48.2, 11.6), 2.0, 2),
+            (at(-17.0, 179.9), 3.0, 3),
+            (at(-17.0, -179.9), 4.0, 4),
+        ];
+        cells.sort_unstable_by_key(|cell| cell.0);
+        let whole = found(&cells).divisible();
+        let place = |west, south, east, north| BoundingBox {
+            west,
+            south,
+            east,
+            north,
+        };
+        let values = |place: &BoundingBox| {
+            let mut values = whole.cut(place).values();
+            values.sort_unstable_by(f64::total_cmp);
+            values
+        };
+        assert_eq!(values(&BoundingBox::WORLD), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(values(&place(11.0, 48.0, 11.55, 49.0)), [1.0]);
+        assert_eq!(
+            values(&place(179.0, -20.0, -179.0, -10.0)),
+            [3.0, 4.0],
+            "across the antimeridian"
+        );
+        assert!(values(&place(0.0, 0.0, 1.0, 1.0)).is_empty());
+        assert_eq!(
+            whole.cut(&BoundingBox::WORLD).names(),
+            whole.names(),
+            "in the same order"
+        );
+    }
+
+    #[test]
+    fn cuts_are_kept_and_weigh_no_more_than_the_whole() {
+        let places = (0..1_000_u32).map(|number| LatLng::new(0.0, f64::from(number) / 10.0).unwrap());
+        let cells: Vec<_> = places
+            .map(|place| (place.to_cell(h3o::Resolution::Seven).into(), 0.5, 1))
+            .collect();
+        let whole = found(&cells).divisible();
+        let boxes = (0..5_000_u32).map(|number| BoundingBox {
+            east: f64::from(number) / 50.0,
+            ..BoundingBox::WORLD
+        });
+        let weight_bytes = whole.weight_bytes();
+        for place in boxes {
+            let cut = whole.cut(&place);
+            assert!(Arc::ptr_eq(&cut, &whole.cut(&place)), "the second one is the first");
+            let made = whole.cuts.as_ref().unwrap().made.lock().unwrap();
+            let bytes: usize = made.iter().map(|(_, cut)| cut.own_weight_bytes()).sum();
+            assert!(whole.own_weight_bytes() + bytes <= weight_bytes);
         }
     }
 }

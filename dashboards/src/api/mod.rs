@@ -23,6 +23,7 @@ mod table;
 mod track;
 pub(crate) mod turns;
 pub(crate) mod view;
+mod wide;
 
 use std::sync::Arc;
 
@@ -63,6 +64,8 @@ pub(crate) struct Api {
     /// Where devices were last.
     pub(crate) nearby: Arc<Nearby>,
     cells: Arc<Memory<cells::Key, hexagons::Found>>,
+    /// Which of them are not worth asking for to cut others out.
+    refusals: Arc<wide::Refusals>,
 }
 
 #[derive(Deserialize, Row)]
@@ -79,6 +82,7 @@ impl Api {
             changes: Arc::default(),
             nearby: Nearby::new(),
             cells: Memory::new(),
+            refusals: Arc::default(),
         }
     }
 

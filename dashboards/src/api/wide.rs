@@ -40,6 +40,8 @@ pub(super) struct Refusals {
 
 /// What was asked for, cut out of a wider answer; none where it has to be asked for by itself.
 pub(super) async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Option<Kept<Found>> {
+    // Where nobody tells what changes nothing is kept, and more would be asked for in vain.
+    asked.version(api)?;
     for width in widths(asked) {
         if api.refusals.hold(&key(asked, width)) {
             continue;

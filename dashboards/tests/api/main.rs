@@ -18,3 +18,4 @@ mod oracle;
 mod rig;
 mod tokens;
 mod trouble;
+mod wide;

@@ -158,6 +158,12 @@ impl<'config> Section<'config> {
         self.reading.faults.borrow_mut().push(fault);
     }
 
+    /// Faults met so far, of all sections: where some came in between, what was read holds placeholders.
+    #[must_use]
+    pub fn fault_count(&self) -> usize {
+        self.reading.faults.borrow().len()
+    }
+
     /// Path of this section, such as `mqtt.brokers[0]`.
     #[must_use]
     pub fn path(&self) -> &str {

@@ -11,7 +11,7 @@ mod compare;
 mod report;
 mod store;
 
-pub use report::{Books, CellDifference, Hole, HoleKind, LevelState, Report, Verification};
+pub use report::{Books, CellDifference, Hole, HoleKind, LevelState, Report, Verification, VerifiedLevel};
 pub(crate) use store::offsets_sql;
 pub use store::{AuditError, AuditStore, Window};
 
@@ -121,7 +121,12 @@ pub async fn verify(store: &AuditStore, from_seconds: u64, to_seconds: u64) -> R
     for (period, resolution) in compare::levels(&ledger).into_keys() {
         let window = Window::range(from_seconds, to_seconds, period).not_before(horizon);
         let (count, cells) = store.cells(&positions, (period, resolution), &window).await?;
-        verification.levels.push((period, resolution, count));
+        verification.levels.push(VerifiedLevel {
+            period,
+            resolution,
+            snapshots: store.snapshot_count((period, resolution), &window).await?,
+            differing: count,
+        });
         let cells = cells.into_iter().map(|cell| cell.difference((period, resolution)));
         verification.differences.extend(cells);
     }

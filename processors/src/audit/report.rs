@@ -215,11 +215,24 @@ impl fmt::Display for CellDifference {
     }
 }
 
+/// What a recount has found in one level.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VerifiedLevel {
+    /// Seconds.
+    pub period: u32,
+    /// H3 resolution.
+    pub resolution: u8,
+    /// Snapshots that lie in the range.
+    pub snapshots: u64,
+    /// Cells that are not what the measurements say.
+    pub differing: u64,
+}
+
 /// What a recount has found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Verification {
-    /// Period, resolution, and how many cells differ.
-    pub levels: Vec<(u32, u8, u64)>,
+    /// By period and resolution.
+    pub levels: Vec<VerifiedLevel>,
     /// The first of them.
     pub differences: Vec<CellDifference>,
 }
@@ -228,6 +241,6 @@ impl Verification {
     /// Cells that differ, all levels together.
     #[must_use]
     pub fn differing_count(&self) -> u64 {
-        self.levels.iter().map(|level| level.2).sum()
+        self.levels.iter().map(|level| level.differing).sum()
     }
 }

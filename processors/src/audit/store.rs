@@ -341,6 +341,23 @@ impl AuditStore {
         Ok((cells.first().map_or(0, |cell| cell.differing_count), cells))
     }
 
+    /// How many snapshots a level has.
+    pub(super) async fn snapshot_count(
+        &self,
+        (period, resolution): (u32, u8),
+        window: &Window,
+    ) -> Result<u64, AuditError> {
+        let (_, of_bucket) = window.sql(period);
+        let values = [
+            ("{period}", period.to_string()),
+            ("{res}", resolution.to_string()),
+            ("{buckets_of_bucket}", of_bucket),
+        ];
+        let sql = include_str!("sql/snapshots.sql");
+        let counts: Vec<u64> = self.ask("the number of snapshots", sql, &values).await?;
+        Ok(counts.into_iter().sum())
+    }
+
     pub(super) async fn dead_letters(
         &self,
         events: &Positions,

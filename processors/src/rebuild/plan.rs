@@ -254,8 +254,11 @@ impl<'a> BucketPlan<'a> {
             }
             for snapshot in &entry.snapshots {
                 let is_owner = entry.owners.iter().any(|owner| owner.generation == snapshot.generation);
-                // What begins at or after the checkpoint is the task's own business.
-                if is_owner || snapshot.count == 0 || snapshot.generation >= of_partition.next_offset() {
+                // What begins at or after the checkpoint is the task's own business; but nothing of a task ends before it
+                // begins.
+                let is_of_a_task = Origin::offset_of(snapshot.version) >= snapshot.generation;
+                let is_newer = snapshot.generation >= of_partition.next_offset() && is_of_a_task;
+                if is_owner || snapshot.count == 0 || is_newer {
                     continue;
                 }
                 let nothing = Accumulator::new(

@@ -73,15 +73,16 @@ pub(super) fn text(received: &Received, report: &Report) -> String {
     for notice in notices {
         let _ = writeln!(text, "note: {notice}");
     }
-    if report.partitions.is_empty() {
-        text.push_str("note: the ledger is empty: nothing was processed yet\n");
-    }
     for hole in &report.holes {
         let _ = writeln!(text, "hole: {hole}");
     }
-    if report.holes.is_empty() {
-        text.push_str("everything adds up\n");
-    }
+    let is_partial = !received.unanswered.is_empty();
+    text.push_str(match (report.holes.as_slice(), report.partitions.as_slice()) {
+        ([_, ..], _) => "",
+        ([], []) => "nothing to compare: the ledger is empty, so nothing was processed yet into this database\n",
+        ([], _) if is_partial => "what could be compared adds up; the notes say what could not\n",
+        ([], _) => "everything adds up\n",
+    });
     text
 }
 
@@ -102,17 +103,20 @@ pub(super) fn json(received: &Received, report: &Report) -> String {
 /// Levels, then the cells that differ.
 pub(super) fn verification(verification: &Verification) -> String {
     let mut text = String::new();
-    let levels = verification
-        .levels
-        .iter()
-        .map(|(period, resolution, count)| row(&format!("period {period}, res {resolution}"), &[Some(*count)]));
-    columns(&mut text, &["level", "cells that differ"], levels);
+    let levels = verification.levels.iter().map(|level| {
+        let name = format!("period {}, res {}", level.period, level.resolution);
+        row(&name, &[Some(level.snapshots), Some(level.differing)])
+    });
+    columns(&mut text, &["level", "snapshots", "cells that differ"], levels);
     for difference in &verification.differences {
         let _ = writeln!(text, "differs: {difference}");
     }
-    if verification.differing_count() == 0 {
-        text.push_str("every cell is what the measurements say\n");
-    }
+    let is_empty = verification.levels.iter().all(|level| level.snapshots == 0);
+    text.push_str(match verification.differing_count() {
+        0 if is_empty => "nothing to compare: nothing is stored of this time\n",
+        0 => "every cell is what the measurements say\n",
+        _ => "",
+    });
     text
 }
 

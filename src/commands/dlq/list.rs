@@ -18,7 +18,7 @@ Examples:
   meridian dlq ls --tenant acme --reason invalid_json --limit 20 --format json
   meridian dlq ls --count
 
-States: waiting (never published again), replayed (and acknowledged by the broker), uncertain (a replay was cut short).
+States: waiting (never published again), replayed (and acknowledged by the broker), uncertain (a replay was cut short). \
 With `--format json` each line is one letter, or one count.";
 
 /// List dead letters, newest first
@@ -117,8 +117,12 @@ fn show_letters(letters: &[Letter], limit: u64) -> String {
     if letters.is_empty() {
         return "no dead letters\n".to_owned();
     }
-    let width = letters.iter().map(|letter| letter.id.len()).max().unwrap_or(0);
-    let mut text = String::new();
+    let longest = |of: fn(&Letter) -> &str| letters.iter().map(|letter| of(letter).len()).max().unwrap_or(0);
+    let (width, reason_width) = (longest(|letter| &letter.id), longest(|letter| &letter.reason));
+    let mut text = format!(
+        "{:<24}  {:<width$}  {:<9}  {:<reason_width$}  topic, and what is wrong\n",
+        "received", "id", "state", "reason"
+    );
     for letter in letters {
         let received = when::show(letter.received_at_ms);
         // Topics and details hold what devices sent: nothing of it may reach the terminal as a command.
@@ -126,7 +130,7 @@ fn show_letters(letters: &[Letter], limit: u64) -> String {
         let (id, state, reason) = (&letter.id, letter.state(), &letter.reason);
         write!(
             text,
-            "{received}  {id:width$}  {state:<9}  {reason:<20}  {topic}  {detail}"
+            "{received}  {id:width$}  {state:<9}  {reason:<reason_width$}  {topic}  {detail}"
         )
         .expect("writing to memory");
         if !letter.replay_of.is_empty() {

@@ -31,9 +31,9 @@ Examples:
   meridian dlq replay --tenant acme
   meridian dlq replay --topic 'old/+/+' --mqtt mqtt://127.0.0.1:1883
 
-Each letter goes to the broker that it came from, at QoS 1. Left out are letters that were replayed before, those that
-are a replay themselves (refused again), those that no device sent, and those whose payload was cut; `--again` takes in
-the first two. An event counts once, however often its letter is replayed; over MQTT 3.1.1 that holds for events with
+Each letter goes to the broker that it came from, at QoS 1. Left out are letters that were replayed before, those that \
+are a replay themselves (refused again), those that no device sent, and those whose payload was cut; `--again` takes in \
+the first two. An event counts once, however often its letter is replayed; over MQTT 3.1.1 that holds for events with \
 `seq` or `ts` only. Exit code 1 if any letter was not acknowledged: run it again.";
 
 /// Publish dead letters again, on their own topics

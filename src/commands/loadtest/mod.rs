@@ -12,7 +12,8 @@ use crate::{cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failu
 const EXAMPLES: &str = "\
 Examples:
   meridian loadtest fleet --mqtt-url mqtt://127.0.0.1:1883
-  meridian loadtest replay ships.csv.gz --map device=MMSI,ts=BaseDateTime,lat=LAT,lon=LON,metric.speed=SOG";
+  meridian loadtest replay ships.csv.gz \\
+      --map device=MMSI,ts=BaseDateTime,lat=LAT,lon=LON,metric.speed=SOG";
 
 /// Simulate devices, or replay real ones, and check what has become of it
 #[derive(Debug, Args)]

@@ -15,8 +15,10 @@ use crate::{cli::CommonOptions, config::ValidConfig, failure::Failure, output, p
 const EXAMPLES: &str = "\
 Examples:
   meridian loadtest replay ships.csv.gz \\
-      --map device=MMSI,ts=BaseDateTime,lat=LAT,lon=LON,metric.speed=SOG,null.SOG=102.3 --report report.json
-  meridian loadtest replay one.csv two.csv --map device=id,ts=time,metric.temperature=temp --tenant lab
+      --map device=MMSI,ts=BaseDateTime,lat=LAT,lon=LON,metric.speed=SOG,null.SOG=102.3 \\
+      --report report.json
+  meridian loadtest replay one.csv two.csv --tenant lab \\
+      --map device=id,ts=time,metric.temperature=temp
 
 The mapping has pairs `field=COLUMN`:
   device, ts, lat, lon, seq, alt, speed_mps, heading_deg, accuracy_m, metric.NAME

@@ -63,10 +63,10 @@ async fn check_level(options: &TraceOptions, bucket: Bucket, cell: u64, store: &
     let sql = "SELECT DISTINCT period, res FROM rollup_log WHERE tenant = {tenant:String} ORDER BY period, res";
     let levels: Vec<(u32, u8)> = store.rows(store.query(sql).param("tenant", &options.tenant)).await?;
     let wanted = resolution(cell);
-    if levels
-        .iter()
-        .any(|(period, res)| *period == bucket.period_seconds && wanted.is_none_or(|wanted| wanted == *res))
-    {
+    let is_it =
+        |(period, res): &(u32, u8)| *period == bucket.period_seconds && wanted.is_none_or(|wanted| wanted == *res);
+    // Of a tenant without rollups there is nothing to name.
+    if levels.is_empty() || levels.iter().any(is_it) {
         return Ok(());
     }
     let there: Vec<String> = levels
@@ -122,15 +122,15 @@ pub(super) async fn run(
          FROM measurements WHERE {IN_CELL} ORDER BY metric, partition, offset LIMIT {{limit:UInt64}}"
     );
     let members: Vec<Member> = store.rows(bind(&members)).await?;
+    if accumulators.is_empty() {
+        check_level(options, bucket, cell, store).await?;
+    }
     if accumulators.is_empty() && totals.is_empty() {
         let (cell, start, period) = (show_cell(cell), when::show(from_ms), bucket.period_seconds);
         return Err(Failure::runtime(format!(
             "tenant `{}` has nothing in cell `{cell}` in the {period} s from {start}",
             options.tenant
         )));
-    }
-    if accumulators.is_empty() {
-        check_level(options, bucket, cell, store).await?;
     }
     let makeup = gather(&accumulators, &totals, &members);
     let text: String = match is_json {

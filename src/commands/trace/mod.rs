@@ -15,11 +15,13 @@ use crate::{cli::CommonOptions, failure::Failure, store::Store, when};
 const EXAMPLES: &str = "\
 Examples:
   meridian trace --tenant acme --device bus-7 --from 10m
-  meridian trace --tenant acme --cell 871f1d489ffffff --period 1h --bucket 2026-01-31T12:00:00Z --metric temperature
+  meridian trace --tenant acme --cell 871f1d489ffffff --period 1h \\
+      --bucket 2026-01-31T12:00:00Z --metric temperature
   meridian trace --tenant acme --device bus-7 --format json | jq .cells
 
-With `--device`: each event, newest first, with its receipt, its place in the log, its rows, and the rollup cells that
+With `--device`: each event, newest first, with its receipt, its place in the log, its rows, and the rollup cells that \
 hold it. A cell that does not hold it yet is written with the next flush of its level.
+
 With `--cell`: the accumulators that a cell is the sum of, and the places in the log of the events in it.";
 
 /// Follow events from receipt to their rollup cells, or a rollup cell back to its events

@@ -190,6 +190,20 @@ fn what_a_task_has_written_since_its_checkpoint_is_left_to_it() {
 }
 
 #[test]
+fn a_copy_that_ends_before_it_begins_is_withdrawn_wherever_it_begins() {
+    let (written, live) = filled(3);
+    let copy = Snapshot {
+        generation: written.generation + 1_000,
+        is_genuine: 0,
+        ..written.clone()
+    };
+    assert_eq!(
+        plan(live, &[written, copy], &[0, 1, 2]),
+        [(Kind::Withdrawn, 1_000, 1_000, 0)]
+    );
+}
+
+#[test]
 fn a_withdrawn_snapshot_comes_back_if_its_events_are_there() {
     let (written, _) = filled(3);
     let withdrawn = Snapshot { count: 0, ..written };
