@@ -153,7 +153,11 @@ fn operations() -> Vec<Operation> {
                 view(),
                 [
                     ("cell", Kind::Text, "H3 cell, 15 hexadecimal digits"),
-                    ("device", Kind::Text, "One device, from its measurements"),
+                    (
+                        "device",
+                        Kind::Text,
+                        "One device, from its measurements; of every tenant that has one of this name, unless `tenant` chooses",
+                    ),
                     bbox("Cells at `res` whose centre lies in it"),
                     resolution("H3 resolution of the cells in a `bbox`; none: 9"),
                 ],

@@ -75,9 +75,6 @@ pub(crate) async fn answer(api: &Api, query: Request<'_>) -> Result<Reply, Probl
         );
         return Err(Problem::parameter("period", detail));
     }
-    if let Place::Device(device) = &place {
-        check_is_one(api, &view.tenant, device).await?;
-    }
     let newest_ms = api.freshness_ms(&view.tenant).await?;
     let (buckets, delay_ms) = buckets(api, &view, &place).await?;
     if let (true, Place::Device(device)) = (buckets.is_empty(), &place) {
@@ -130,23 +127,6 @@ fn read_place(api: &Api, view: &View, parameters: &mut Parameters) -> Result<Pla
         return index.map(Place::Cell).ok_or_else(no_cell);
     }
     Ok(device.map_or(Place::All, Place::Device))
-}
-
-/// Devices of several tenants may have the same name: a series of both would be of neither.
-async fn check_is_one(api: &Api, tenant: &str, device: &str) -> Result<(), Problem> {
-    if !tenant.is_empty() {
-        return Ok(());
-    }
-    let query = api.store.query(sql::DEVICE_TENANTS);
-    let query = query.param("tenant", tenant).param("device", device);
-    let owners: Vec<String> = api.store.rows(query).await?;
-    match owners.len() {
-        0 | 1 => Ok(()),
-        _ => Err(Problem::parameter(
-            "tenant",
-            "several tenants have a device of this name; choose one with `tenant`",
-        )),
-    }
 }
 
 /// The buckets, and how long a change may wait before it shows in them.

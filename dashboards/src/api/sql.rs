@@ -19,7 +19,6 @@ pub(crate) const FRESHNESS: &str = include_str!("../../queries/freshness.sql");
 pub(crate) const SERIES: &str = merging!("series.sql", "value.sql");
 pub(crate) const SERIES_BBOX: &str = merging!("series_bbox.sql", "value.sql", "in_box.sql");
 pub(crate) const SERIES_DEVICE: &str = include_str!("../../queries/series_device.sql");
-pub(crate) const DEVICE_TENANTS: &str = include_str!("../../queries/device_tenants.sql");
 pub(crate) const DEVICES: &str = include_str!("../../queries/devices.sql");
 pub(crate) const POSITIONS: &str = include_str!("../../queries/positions.sql");
 pub(crate) const NEARBY: &str = include_str!("../../queries/nearby.sql");

@@ -101,7 +101,7 @@ fn key(asked: &Asked, width: Width) -> Key {
 fn widths(asked: &Asked) -> impl Iterator<Item = Width> + use<> {
     let range = asked.view.range;
     let buckets = (range.to - range.from) / asked.level.period_seconds;
-    let world = (buckets <= limits::WORLD_BUCKETS_MAX && asked.place != BoundingBox::WORLD).then_some(Width::World);
+    let world = (buckets <= limits::WORLD_BUCKETS_MAX).then_some(Width::World);
     let tiles = match buckets <= limits::TILES_BUCKETS_MAX {
         true => tiles_for(&asked.place),
         false => None,

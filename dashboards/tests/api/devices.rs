@@ -85,35 +85,6 @@ async fn pages_hold_every_device_once_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_series_of_a_device_is_never_one_of_two_with_the_same_name() {
-    let api = Api::start("api_same_name").await;
-    let rows = [row("acme", "a", None), row("beta", "a", None), row("beta", "b", None)];
-    insert(&api, &rows).await;
-    api.execute(&format!(
-        "INSERT INTO measurement_log (tenant, metric, device, ts, value) VALUES
-         ('acme', 'speed', 'a', toDateTime64({HOUR}, 3, 'UTC'), 0), ('beta', 'speed', 'a', toDateTime64({HOUR}, 3, 'UTC'), 100),
-         ('beta', 'speed', 'b', toDateTime64({HOUR}, 3, 'UTC'), 7)"
-    ))
-    .await;
-    let path = |rest: &str| {
-        format!(
-            "/api/v1/series?metric=speed&period=60&from={HOUR}000&to={}000{rest}",
-            HOUR + 60
-        )
-    };
-    let refused = api.get(&path("&device=a")).await;
-    assert_eq!((refused.status, &refused.json()["parameter"]), (400, &"tenant".into()));
-    for (rest, value) in [
-        ("&device=a&tenant=acme", 0.0),
-        ("&device=a&tenant=beta", 100.0),
-        ("&device=b", 7.0),
-    ] {
-        assert_eq!(api.json(&path(rest)).await["values"], json!([value]), "{rest}");
-    }
-    api.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_device_shows_its_last_state_and_an_unknown_one_is_not_found() {
     let api = Api::start("api_device").await;
     insert(&api, &[row("acme", "bus-1", Some((1.5, -2.5)))]).await;
