@@ -75,6 +75,28 @@ pub(crate) async fn filled() -> Up {
 }
 
 #[tokio::test]
+async fn an_audit_of_nothing_says_that_it_compared_nothing() {
+    let mut up = Up::start(&[]);
+    let (code, said) = audit(&up.data_dir(), &[]);
+    assert!(
+        code == 0 && said.contains("nothing to compare") && !said.contains("adds up"),
+        "{said}"
+    );
+    publish(&up.mqtt(), Version::V5, messages(0)).await;
+    up.store().wait_until_complete(MEASUREMENTS).await;
+    wait_for_ledger(&up.store(), DEVICES * EVENTS).await;
+    let (code, said) = audit(&up.data_dir(), &["--verify", "--from", "2100-01-01T00:00:00Z"]);
+    assert!(code == 0 && said.contains("nothing to compare"), "{said}");
+    // Half of it could not be asked for.
+    let (code, said) = audit(&up.data_dir(), &["--metrics", "http://127.0.0.1:1/metrics"]);
+    assert!(
+        code == 0 && said.contains("what could be compared adds up") && said.contains("127.0.0.1:1"),
+        "{said}"
+    );
+    up.stop();
+}
+
+#[tokio::test]
 async fn a_whole_pipeline_adds_up_at_rest_and_after_a_kill() {
     let mut up = filled().await;
     assert_clean(&up);

@@ -146,6 +146,20 @@ async fn every_kind_of_damage_is_repaired_to_the_bit_while_events_keep_coming() 
 }
 
 #[tokio::test]
+async fn a_copy_under_a_generation_that_is_still_to_come_is_withdrawn() {
+    let mut up = filled().await;
+    let copy = "INSERT INTO rollup_log SELECT * REPLACE (generation + 1000000 AS generation) FROM rollup_log FINAL \
+                WHERE period = 3600 AND res = 7";
+    up.store().execute(copy).await;
+    let (code, said) = audit(&up.data_dir(), &[]);
+    assert!(code == 1 && said.contains("rollups rebuild"), "{said}");
+    let (code, said) = rebuild(&up, &[]);
+    assert!(code == 0 && said.contains("withdraw"), "{said}");
+    assert_clean(&up);
+    up.stop();
+}
+
+#[tokio::test]
 async fn a_level_that_is_added_later_is_told_apart_and_filled_in() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("levels.toml");
