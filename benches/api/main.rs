@@ -163,8 +163,13 @@ async fn measure_cells(addresses: &Addresses, time: Duration) {
         move |_| client::Question::get(&path).unless(&tag),
     )
     .await;
+    let panned = view.clone();
     rate("a new box each time", &addresses.http, time, move |number| {
-        client::Question::get(&view.path(number + 1))
+        client::Question::get(&panned.path(number + 1))
+    })
+    .await;
+    rate("nothing kept", &addresses.http, time, move |number| {
+        client::Question::get(&view.cold_path(number))
     })
     .await;
     let straight = rate(

@@ -7,6 +7,10 @@ use crate::client::Question;
 const SQL: &str = concat!(
     "WITH\n",
     include_str!("../../schemas/clickhouse/merge.sql"),
+    ",\n",
+    include_str!("../../dashboards/queries/shared/value.sql"),
+    ",\n",
+    include_str!("../../dashboards/queries/shared/in_box.sql"),
     include_str!("../../dashboards/queries/cells.sql")
 );
 
@@ -33,11 +37,22 @@ impl View {
 
     /// The question to the API. Another number is another box, around the same hexagons.
     pub(crate) fn path(&self, number: u64) -> String {
-        let [west, south, east, north] = BOX;
-        let west = west - number as f64 * 1e-7;
+        self.question(BOX[0] - number as f64 * 1e-7, "avg", self.to)
+    }
+
+    /// A question for which nothing is kept: each number, of some hundreds, is another aggregate of more minutes to come.
+    pub(crate) fn cold_path(&self, number: u64) -> String {
+        const AGGREGATES: [&str; 5] = ["avg", "count", "sum", "min", "max"];
+        let aggregate = AGGREGATES[(number % AGGREGATES.len() as u64) as usize];
+        let minutes = 2 + number / AGGREGATES.len() as u64 % 90;
+        self.question(BOX[0], aggregate, self.to + minutes * 60)
+    }
+
+    fn question(&self, west: f64, aggregate: &str, to: u64) -> String {
+        let [_, south, east, north] = BOX;
+        let range = format!("from={}000&to={to}000", self.from);
         format!(
-            "/api/v1/cells?metric=battery&tenant=demo&bbox={west:.7},{south},{east},{north}&res=9&period=60&agg=avg&from={}000&to={}000",
-            self.from, self.to
+            "/api/v1/cells?metric=battery&tenant=demo&bbox={west:.7},{south},{east},{north}&res=9&period=60&agg={aggregate}&{range}"
         )
     }
 }
