@@ -199,8 +199,8 @@ pub const TILES_BUCKETS_MAX: u32 = 400;
 /// The smallest tiles are 360° / 2¹⁰ wide, a third of a degree: a city.
 pub const TILE_HALVINGS_MAX: f64 = 10.0;
 
-/// A wide answer that takes longer costs more than it saves.
-pub const WIDE_TIME_MAX: Duration = Duration::from_secs(1);
+/// A wide answer that takes longer costs more than it saves: that long is a query for lite mode, too.
+pub const WIDE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// One that is too much is tried again after this time: devices move, and the store is not always as busy.
 pub const WIDE_REFUSED_FOR: Duration = Duration::from_secs(60);

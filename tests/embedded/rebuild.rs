@@ -156,6 +156,11 @@ async fn a_copy_under_a_generation_that_is_still_to_come_is_withdrawn() {
     let (code, said) = rebuild(&up, &[]);
     assert!(code == 0 && said.contains("withdraw"), "{said}");
     assert_clean(&up);
+    // And nobody is blind to that cell from then on.
+    let spoil = "INSERT INTO rollup_log SELECT * REPLACE (sum + 1 AS sum) FROM rollup_log FINAL \
+                 WHERE period = 3600 AND res = 7 AND count > 0 LIMIT 1";
+    up.store().execute(spoil).await;
+    assert_found(&up);
     up.stop();
 }
 

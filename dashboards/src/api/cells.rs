@@ -41,7 +41,7 @@ pub(super) struct Asked {
     pub(super) level: StoredLevel,
     pub(super) resolution: u8,
     /// It is asked for to cut answers out.
-    width: Option<Width>,
+    is_wide: bool,
 }
 
 /// A resolution with few enough hexagons.
@@ -129,14 +129,13 @@ pub(crate) async fn answer(api: &Arc<Api>, query: Request<'_>) -> Result<Reply, 
 async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Result<(Kept<Found>, bool), Problem> {
     let question = asked.question(api, is_settled);
     if !api.store.is_lite() {
-        let kept = match wide::find(api, asked, is_settled).await {
+        let kept = match wide::find(api, asked, is_settled).await? {
             Some(kept) => kept,
             None => api.cells.answer(question, api.store.is_busy()).await?,
         };
         return Ok((kept, false));
     }
-    let kept = wide::peek(api, asked, is_settled).or_else(|| api.cells.peek(&question));
-    if let Some(kept) = kept {
+    if let Some(kept) = wide::peek(api, asked, is_settled) {
         let is_lite = !kept.is_hit;
         let metrics = &api.cells.metrics;
         if is_lite { &metrics.lite } else { &metrics.hits }.increment(1);
@@ -185,7 +184,7 @@ fn read(api: &Api, mut parameters: Parameters) -> Result<Asked, Problem> {
         view,
         place,
         resolution,
-        width: None,
+        is_wide: false,
     })
 }
 
@@ -227,7 +226,7 @@ impl Asked {
     pub(super) fn widened(&self, width: Width) -> Self {
         Self {
             place: width.around(&self.place),
-            width: Some(width),
+            is_wide: true,
             ..self.clone()
         }
     }
@@ -261,7 +260,7 @@ impl Asked {
                 period,
                 place,
                 self.resolution,
-                self.width.is_some(),
+                self.is_wide,
             ),
             age_max: match is_settled {
                 true => Duration::from_secs(limits::SETTLED_AGE_SECONDS.into()),
@@ -281,8 +280,8 @@ impl Asked {
     }
 
     async fn ask(&self, api: &Api) -> Result<Found, Problem> {
-        if let Some(width) = self.width {
-            return wide::ask(api, self, width).await;
+        if self.is_wide {
+            return wide::ask(api, self).await;
         }
         let newest_ms = api.freshness_ms(&self.view.tenant).await?;
         let (cells, resolution) = cells(api, self).await?;
@@ -292,9 +291,13 @@ impl Asked {
     /// At most one more than an answer may have.
     pub(super) async fn hexagons(&self, api: &Api, resolution: u8) -> Result<Vec<Cell>, Problem> {
         let query = self.bind(api.store.query(sql::CELLS), resolution);
-        api.store
-            .rows(query.param("hexagons_max", limits::HEXAGONS_MAX + 1))
-            .await
+        let query = query.param("hexagons_max", limits::HEXAGONS_MAX + 1);
+        let query = match self.is_wide {
+            // What takes longer costs more than it saves, and says nothing about how quick the store is.
+            true => query.with_setting("max_execution_time", limits::WIDE_TIME_MAX.as_secs().to_string()),
+            false => query,
+        };
+        api.store.rows(query).await
     }
 
     fn bind(&self, query: Query, resolution: u8) -> Query {

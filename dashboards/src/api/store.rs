@@ -66,6 +66,11 @@ impl Store {
         }
     }
 
+    /// Whether questions are those of exports.
+    pub(crate) fn is_for_exports(&self) -> bool {
+        self.class == Class::Export
+    }
+
     /// A question whose parameters are still to be given.
     pub(crate) fn query(&self, sql: &str) -> Query {
         self.shared.client.query_raw(sql)

@@ -39,40 +39,52 @@ pub(super) struct Refusals {
 }
 
 /// What was asked for, cut out of a wider answer; none where it has to be asked for by itself.
-pub(super) async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Option<Kept<Found>> {
+///
+/// # Errors
+/// When the store does not answer: it would not answer anything else either.
+pub(super) async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Result<Option<Kept<Found>>, Problem> {
     // Where nobody tells what changes nothing is kept, and more would be asked for in vain.
-    asked.version(api)?;
+    if asked.version(api).is_none() {
+        return Ok(None);
+    }
+    // Exports wait long for their turns, and maps must not wait for them.
+    if api.store.is_for_exports() {
+        return Ok(peek(api, asked, is_settled).filter(|kept| kept.is_hit));
+    }
     for width in widths(asked) {
         if api.refusals.hold(&key(asked, width)) {
             continue;
         }
         let question = asked.widened(width).question(api, is_settled);
         match api.cells.answer(question, api.store.is_busy()).await {
-            Ok(kept) => return Some(cut(&kept, asked)),
+            Ok(kept) => return Ok(Some(cut(&kept, asked))),
             Err(problem) if problem.kind == Kind::TooLarge => api.refusals.begin(key(asked, width)),
-            Err(_) => return None,
+            Err(problem) => {
+                let kept = peek(api, asked, is_settled).ok_or(problem)?;
+                api.cells.metrics.stale.increment(1);
+                return Ok(Some(kept));
+            }
         }
     }
-    None
+    Ok(None)
 }
 
-/// The same, but only out of what is kept, and be it old.
+/// What is kept of it, alone or in something wider: one that holds still, else the youngest.
 pub(super) fn peek(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Option<Kept<Found>> {
-    let kept = widths(asked).find_map(|width| api.cells.peek(&asked.widened(width).question(api, is_settled)))?;
-    Some(cut(&kept, asked))
+    let wide = widths(asked).filter_map(|width| {
+        let kept = api.cells.peek(&asked.widened(width).question(api, is_settled))?;
+        Some(cut(&kept, asked))
+    });
+    let alone = api.cells.peek(&asked.question(api, is_settled));
+    wide.chain(alone).min_by_key(|kept| (!kept.is_hit, kept.age))
 }
 
 /// Asks the store for a wide answer.
-pub(super) async fn ask(api: &Api, asked: &Asked, width: Width) -> Result<Found, Problem> {
+pub(super) async fn ask(api: &Api, asked: &Asked) -> Result<Found, Problem> {
     let newest_ms = api.freshness_ms(&asked.view.tenant).await?;
-    let asked_at = Instant::now();
     let hexagons = asked.hexagons(api, asked.resolution).await?;
     if hexagons.len() > limits::HEXAGONS_MAX as usize {
         return Err(Problem::new(Kind::TooLarge, "there are too many hexagons"));
-    }
-    // Where others wait as well, time says nothing about the question.
-    if asked_at.elapsed() > limits::WIDE_TIME_MAX && !api.store.is_busy() {
-        api.refusals.begin(key(asked, width));
     }
     Ok(Found::new(hexagons, asked.resolution, newest_ms).divisible())
 }

@@ -256,12 +256,12 @@ impl<'a> BucketPlan<'a> {
                 let is_owner = entry.owners.iter().any(|owner| owner.generation == snapshot.generation);
                 // What begins at or after the checkpoint is the task's own business; but nothing of a task ends before it
                 // begins.
+                let is_newer = snapshot.generation >= of_partition.next_offset();
                 let is_of_a_task = Origin::offset_of(snapshot.version) >= snapshot.generation;
-                let is_newer = snapshot.generation >= of_partition.next_offset() && is_of_a_task;
-                if is_owner || snapshot.count == 0 || is_newer {
+                if is_owner || snapshot.count == 0 || is_newer && is_of_a_task {
                     continue;
                 }
-                let nothing = Accumulator::new(
+                let mut nothing = Accumulator::new(
                     CellKey {
                         symbol: Symbol(0),
                         bucket_seconds: self.bucket.bucket_seconds,
@@ -269,6 +269,10 @@ impl<'a> BucketPlan<'a> {
                     },
                     snapshot.generation,
                 );
+                if is_newer {
+                    // Whatever a task writes there one day must win.
+                    nothing.last_offset = 0;
+                }
                 changes.push(change(Kind::Withdrawn, Some(snapshot), nothing));
             }
         }

@@ -64,9 +64,12 @@ impl Owned {
     pub(super) fn save(&mut self, offset: u64, reach: u64, stride_min: u64) {
         let passed = offset.saturating_sub(self.durable_offset);
         self.stride = (passed * limits::REACH_INTERVALS).max(self.stride / 2).max(stride_min);
+        if passed > 0 {
+            // One that claims the partition and nothing else does not change when it is its turn.
+            self.durable_at = Instant::now();
+        }
         self.durable_offset = offset;
         self.reach = reach;
-        self.durable_at = Instant::now();
         self.next_number = self.next_number.next();
         self.ledger.checkpoint(offset);
     }
@@ -209,6 +212,19 @@ mod tests {
         owned.save(100, owned.next_reach(), STRIDE_MIN);
         assert!(!owned.is_held());
         assert_eq!(owned.reach, 5_100);
+    }
+
+    #[test]
+    fn partitions_that_are_claimed_together_keep_their_turns() {
+        let mut owned = owned(100, 100);
+        let turn = Instant::now() - std::time::Duration::from_secs(3);
+        owned.durable_at = turn;
+        owned.wanted_offset = 101;
+        owned.save(100, owned.next_reach(), STRIDE_MIN);
+        assert_eq!(owned.durable_at, turn, "a claim");
+        owned.handed_offset = 101;
+        owned.save(101, owned.next_reach(), STRIDE_MIN);
+        assert!(owned.durable_at > turn, "a checkpoint of what was done");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use platform::{
 };
 use tokio::{
     sync::Mutex,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -43,6 +43,8 @@ pub(super) struct Recoverer<'run> {
     parameters: &'run Parameters,
     shutdown: &'run Shutdown,
     health: &'run HealthReporter,
+    /// From then on it is worth telling that nothing is read meanwhile.
+    slow_at: Instant,
 }
 
 impl<S: RowSink> Coordinator<S> {
@@ -54,6 +56,7 @@ impl<S: RowSink> Coordinator<S> {
             parameters: &self.settings.parameters,
             shutdown: &self.shutdown,
             health: &self.health,
+            slow_at: Instant::now() + limits::BOOKS_ANSWER_MAX,
         }
     }
 }
@@ -372,7 +375,7 @@ impl Recoverer<'_> {
             };
             let answer = async {
                 let mut answer = pin!(timeout(answer_max, question()));
-                if let Ok(answer) = timeout(limits::BOOKS_ANSWER_MAX, &mut answer).await {
+                if let Ok(answer) = timeout_at(self.slow_at, &mut answer).await {
                     return answer;
                 }
                 self.health

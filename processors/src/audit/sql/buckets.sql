@@ -25,7 +25,7 @@ WITH
             toUnixTimestamp(bucket) AS bucket_seconds,
             res,
             sum(count) AS n,
-            max(bitAnd(version, 281474976710655) >= {positions}) AS is_hot
+            maxIf(bitAnd(version, 281474976710655) >= {positions}, rollup_log.count > 0) AS is_hot
         FROM {database}.rollup_log FINAL
         WHERE period = {period} AND res IN ({resolutions}) AND bucket >= toDateTime({horizon}, 'UTC')
         GROUP BY partition, bucket_seconds, res

@@ -35,7 +35,7 @@ WITH
             maxIf(rollup_log.max, rollup_log.count > 0) AS high,
             sum(arraySum(bin_counts)) AS binned,
             arraySlice(arraySort(groupUniqArrayArray(device_hashes)), 1, 4096) AS hashes,
-            max(bitAnd(version, 281474976710655) >= {positions}) AS is_hot
+            maxIf(bitAnd(version, 281474976710655) >= {positions}, rollup_log.count > 0) AS is_hot
         FROM {database}.rollup_log FINAL
         WHERE period = {period} AND res = {res} AND {buckets_of_bucket}
         GROUP BY partition, owner, name, bucket_seconds, place

@@ -199,7 +199,7 @@ fn a_copy_that_ends_before_it_begins_is_withdrawn_wherever_it_begins() {
     };
     assert_eq!(
         plan(live, &[written, copy], &[0, 1, 2]),
-        [(Kind::Withdrawn, 1_000, 1_000, 0)]
+        [(Kind::Withdrawn, 1_000, 2, 0)]
     );
 }
 
