@@ -101,7 +101,7 @@ fn a_data_folder_that_is_asked_for_and_not_there_is_no_reason_to_take_another_on
         let output = meridian(&[arguments, &["--data-dir", "mistyped"]].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", errors(&output));
         assert!(
-            errors(&output).contains("mistyped/endpoints.json"),
+            errors(&output).contains("`mistyped`: nothing runs there"),
             "{}",
             errors(&output)
         );

@@ -216,7 +216,9 @@ async fn letters_are_filtered_counted_and_shown_with_their_bytes() {
         assert_eq!(count(arguments), expected, "{arguments:?}");
     }
     let listed = text(&dlq(&["ls", "--topic", "telemetry/acme/b"]));
-    let id = listed.split_whitespace().nth(1).unwrap();
+    let (header, letters) = listed.split_once('\n').unwrap();
+    assert!(header.starts_with("received"), "{listed}");
+    let id = letters.split_whitespace().nth(1).unwrap();
     let shown = text(&dlq(&["show", id]));
     assert!(
         shown.contains("ff 00 62 69 6e 61 72 79") && shown.contains("..binary"),
