@@ -88,7 +88,10 @@ async fn whoever_pans_is_answered_from_what_is_kept_as_the_store_would() {
     let again = api.get(&path("13.4,52.4,13.41,52.41", 60)).await;
     assert_eq!(kept.header("etag"), again.header("etag"));
     let export = api.get(&(path("13.3,52.3,13.5,52.5", 60) + "&format=csv")).await;
-    assert!(export.status == 200 && !export.header("age").is_empty(), "out of what is there");
+    assert!(
+        export.status == 200 && !export.header("age").is_empty(),
+        "out of what is there"
+    );
     api.stop().await;
     plain.stop().await;
 }

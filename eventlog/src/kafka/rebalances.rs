@@ -11,12 +11,12 @@ use std::{
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
     types::RDKafkaRespErr,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::membership::Membership;
+use super::{membership::Membership, poll::watermarks};
 use crate::{ConsumerEvent, LogError, PartitionId, Revocation, TopicPartition};
 
 /// What the reader hears besides records; it hears it first.
@@ -43,11 +43,14 @@ impl Rebalances {
         self.unannounced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Assigned, and paused until the reader says where to begin. The offset is a placeholder: nothing is fetched.
+    /// Assigned, and paused until the reader says where to begin.
+    ///
+    /// The offset is a placeholder, of a record that is there: librdkafka may ask for it before it has learned of the pause,
+    /// and would give the partition up for good if there were none. A name for an offset, such as the end, would not do: its
+    /// answer can come after the reader's own choice, and win.
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
         self.unannounced().extend(places(list));
-        let assigned = list
-            .set_all_offsets(Offset::Offset(0))
+        let assigned = place_at_first_records(consumer, list)
             .and_then(|()| consumer.incremental_assign(list))
             .and_then(|()| consumer.pause(list));
         if let Err(error) = assigned {
@@ -112,6 +115,25 @@ impl ConsumerContext for Rebalances {
             _ => self.revoke(consumer, list),
         }
     }
+}
+
+/// Where the log does not answer, nothing is fetched either.
+fn place_at_first_records(consumer: &BaseConsumer<Rebalances>, list: &mut TopicPartitionList) -> KafkaResult<()> {
+    let mut does_answer = true;
+    for place in places(list) {
+        let found = does_answer.then(|| watermarks(consumer, &place));
+        let low = match found {
+            Some(Ok((low, _high))) => i64::try_from(low).unwrap_or(0),
+            Some(Err(error)) => {
+                tracing::warn!(error = %error, partition = %place, "kafka watermarks");
+                does_answer = false;
+                0
+            }
+            None => 0,
+        };
+        list.set_partition_offset(&place.topic, i32::from(place.partition.0), Offset::Offset(low))?;
+    }
+    Ok(())
 }
 
 fn places(list: &TopicPartitionList) -> Vec<TopicPartition> {
