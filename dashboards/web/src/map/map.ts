@@ -56,6 +56,7 @@ export class HexagonMap {
   #hovered: string | undefined;
   #paint: Paint | undefined;
   #isReady = false;
+  #isGone = false;
   #countries: 'none' | 'coming' | 'here' = 'none';
   #gridAt = '';
   /** What was asked for before the map was ready. */
@@ -141,6 +142,14 @@ export class HexagonMap {
 
   focus(): void {
     this.#map.getCanvas().focus();
+  }
+
+  /** Takes it off the page, for good. */
+  close(): void {
+    this.#isGone = true;
+    this.#isReady = false;
+    this.#waiting = [];
+    this.#map.remove();
   }
 
   /** All hexagons of a view, in place of those before. */
@@ -280,7 +289,7 @@ export class HexagonMap {
 
   async #loadGround(): Promise<void> {
     const land = await loadLand();
-    if (this.#countries !== 'here') this.#source('land').setData(land);
+    if (this.#countries !== 'here' && !this.#isGone) this.#source('land').setData(land);
   }
 
   /** What depends on where one looks. */
@@ -302,6 +311,7 @@ export class HexagonMap {
   async #loadCountries(): Promise<void> {
     try {
       const { land, borders, names } = await loadCountries();
+      if (this.#isGone) return;
       this.#countries = 'here';
       this.#source('land').setData(land);
       this.#source('borders').setData(borders);
@@ -375,6 +385,7 @@ export class HexagonMap {
   #flash(cells: readonly string[]): void {
     for (const cell of cells) this.#state(cell, { lit: true });
     setTimeout(() => {
+      if (this.#isGone) return;
       for (const cell of cells) this.#state(cell, { lit: false });
     }, FLASH_MS);
   }
@@ -393,7 +404,7 @@ export class HexagonMap {
 
   #whenReady(work: () => void): void {
     if (this.#isReady) work();
-    else this.#waiting.push(work);
+    else if (!this.#isGone) this.#waiting.push(work);
   }
 
   #duration(): number {

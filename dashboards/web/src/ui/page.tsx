@@ -3,7 +3,7 @@
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 import { listenToKeys } from '../state/keys';
-import { openMap } from '../state/stage';
+import { closeMap, openMap } from '../state/stage';
 import { announcement, toast, view } from '../state/store';
 import { Attention } from './attention';
 import { Drawer } from './drawer';
@@ -21,6 +21,7 @@ export function Page() {
   useLayoutEffect(listenToKeys, []);
   useEffect(() => {
     if (canvas.current) openMap(canvas.current);
+    return closeMap;
   }, []);
   const { isTableOpen, isAttentionOpen, selection } = view.value;
   return (
