@@ -9,7 +9,8 @@ import 'maplibre-gl/dist/maplibre-gl.css';
 import type { BoundingBox, TrackAnswer } from '../data/answers';
 import { FLASHES_MAX, FLASH_MS, HEXAGONS_KEPT } from '../limits';
 import type { Camera } from '../state/view';
-import { addLabels, baseStyle, fineGrid, loadCountries, loadLand, mapColours } from './basemap';
+import { addLabels, baseStyle, fineGrid, loadCountries, loadLand, mapColours, type MapColours } from './basemap';
+import { degreeLabels } from './degrees';
 import { hexagon, outline } from './geometry';
 import type { Domain } from './palette';
 import { snappedBox, wrapLongitude } from './resolution';
@@ -19,6 +20,9 @@ setWorkerUrl(maplibreWorker);
 
 /** Zoom at which the finer coast is worth its download. */
 const COUNTRIES_ZOOM = 3.5;
+
+/** How far from the edges degrees are written, and half of what the longest of them takes, in pixels. */
+const DEGREES_PX = { edge: 6, half: 28 };
 
 const EMPTY: FeatureCollection = { type: 'FeatureCollection', features: [] };
 
@@ -84,7 +88,7 @@ export class HexagonMap {
     this.#map.addControl(new ScaleControl({ maxWidth: 96 }), 'bottom-right');
     this.#map.on('load', () => this.#ready());
     this.#map.on('move', () => this.#follow());
-    this.#map.on('moveend', () => listener.moved(this.camera()));
+    this.#map.on('moveend', () => this.#rest());
     this.#map.on('click', (event) => this.#click(event));
     this.#map.on('mousemove', (event) => this.#hover(event));
     this.#map.on('mouseout', () => this.#setHovered(undefined, 0, 0));
@@ -225,7 +229,7 @@ export class HexagonMap {
       map.setPaintProperty('degrees', 'text-halo-color', colours.land);
       map.setPaintProperty('names', 'text-color', colours.label);
       map.setPaintProperty('names', 'text-halo-color', colours.land);
-      map.setPaintProperty('cells-edge', 'line-color', edgeColour(colours.accent, colours.surface));
+      map.setPaintProperty('cells-edge', 'line-color', edgeColour(colours));
       map.setPaintProperty('selected', 'line-color', colours.accent);
       map.setPaintProperty('selected-halo', 'line-color', colours.surface);
       recolourTrail(map, colours);
@@ -243,16 +247,16 @@ export class HexagonMap {
       id: 'cells',
       type: 'fill',
       source: 'cells',
-      paint: { 'fill-opacity': shownAt(0.8), 'fill-antialias': false },
+      paint: { 'fill-opacity': fillOpacity(false), 'fill-antialias': false },
     });
     map.addLayer({
       id: 'cells-edge',
       type: 'line',
       source: 'cells',
       paint: {
-        'line-color': edgeColour(colours.accent, colours.surface),
-        'line-width': ['case', ['boolean', ['feature-state', 'lit'], false], 2, 1],
-        'line-opacity': shownAt(['case', ['boolean', ['feature-state', 'lit'], false], 1, 0.35]),
+        'line-color': edgeColour(colours),
+        'line-width': 1,
+        'line-opacity': shownAt(litOr(0.6, 0.35)),
       },
     });
     addTrail(map, colours);
@@ -277,14 +281,32 @@ export class HexagonMap {
         'circle-stroke-width': 1,
       },
     });
-    addLabels((layer, below) => map.addLayer(layer, below), colours);
+    addLabels((layer) => map.addLayer(layer), colours);
     addTrailMarks(map, colours);
     this.#isReady = true;
     void this.#loadGround();
     this.#applyPaint();
     for (const work of this.#waiting.splice(0)) work();
     this.#follow();
+    this.#rest();
+  }
+
+  /** Where one looks, once that has come to rest. */
+  #rest(): void {
     this.#listener.moved(this.camera());
+    if (!this.#isReady) return;
+    const { clientWidth, clientHeight } = this.#map.getContainer();
+    const { edge, half } = DEGREES_PX;
+    const [onEdge, first, last] = [
+      this.#map.unproject([edge, edge]),
+      this.#map.unproject([2 * half, half]),
+      this.#map.unproject([clientWidth - half, clientHeight - half]),
+    ];
+    const frame = {
+      meridians: { latitude: onEdge.lat, west: first.lng, east: last.lng },
+      parallels: { longitude: onEdge.lng, south: last.lat, north: first.lat },
+    };
+    this.#source('degrees').setData(degreeLabels(frame, this.#map.getZoom()));
   }
 
   async #loadGround(): Promise<void> {
@@ -332,7 +354,7 @@ export class HexagonMap {
     const value: ExpressionSpecification = ['coalesce', ['feature-state', 'value'], domain.min];
     const ramp = ['interpolate', ['linear'], value, ...stops] as unknown as ExpressionSpecification;
     this.#map.setPaintProperty('cells', 'fill-color', ramp);
-    this.#map.setPaintProperty('cells', 'fill-opacity', shownAt(isStale ? 0.35 : 0.8));
+    this.#map.setPaintProperty('cells', 'fill-opacity', fillOpacity(isStale));
   }
 
   #click(event: MapMouseEvent): void {
@@ -412,12 +434,22 @@ export class HexagonMap {
   }
 }
 
+/** What has just changed is a little brighter, and what is out of date is pale. */
+function fillOpacity(isStale: boolean): ExpressionSpecification {
+  return shownAt(isStale ? 0.35 : litOr(0.95, 0.8));
+}
+
 /** This opacity, for hexagons that have a value. */
 function shownAt(opacity: number | ExpressionSpecification): ExpressionSpecification {
   return ['case', ['==', ['feature-state', 'value'], null], 0, opacity];
 }
 
-/** Outlines are of the ground's colour, and of the accent while they are lit. */
-function edgeColour(accent: string, surface: string): ExpressionSpecification {
-  return ['case', ['boolean', ['feature-state', 'lit'], false], accent, surface];
+/** One thing for a hexagon that has just changed, another for all the rest. */
+function litOr<T extends number | string>(lit: T, otherwise: T): ExpressionSpecification {
+  return ['case', ['boolean', ['feature-state', 'lit'], false], lit, otherwise];
+}
+
+/** Outlines are of the ground's colour, and of the text's while they are lit: a change is news, and no alarm. */
+function edgeColour({ ink, surface }: MapColours): ExpressionSpecification {
+  return litOr(ink, surface);
 }

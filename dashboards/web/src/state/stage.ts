@@ -205,9 +205,11 @@ async function findData(): Promise<boolean> {
 function margins() {
   const { isTableOpen, isAttentionOpen } = view.value;
   const isNarrow = innerWidth <= 720;
+  // A panel that is only just being opened is as wide as it ever is.
+  const panel = document.querySelector('.table, .attention')?.getBoundingClientRect().right ?? 408;
   const hasLeft = !isNarrow && (isTableOpen || isAttentionOpen);
   const [x, y] = view.value.selection ? besideDrawer() : [0, 0];
-  return { top: isNarrow ? 72 : 24, bottom: 24 - 2 * y, left: hasLeft ? 432 : 24, right: 24 - 2 * x };
+  return { top: isNarrow ? 72 : 24, bottom: 24 - 2 * y, left: hasLeft ? panel + 24 : 24, right: 24 - 2 * x };
 }
 
 /** Selects something and brings it into view. */
@@ -238,8 +240,9 @@ export function showWhole(track: TrackAnswer | undefined, place: readonly [numbe
 function besideDrawer(): readonly [number, number] {
   const box = document.querySelector('.middle')?.getBoundingClientRect();
   if (!box) return [0, 0];
-  if (innerWidth > 720) return [-Math.min(384, box.width / 2) / 2, 0];
-  return [0, (innerHeight * 0.44 - box.bottom) / 2];
+  // As in `narrow.css`: the drawer with its margin, and on phones the sheet from below and the colours above.
+  if (innerWidth > 720) return [-Math.min(innerWidth > 1080 ? 384 : 336, box.width / 2) / 2, 0];
+  return [0, (innerHeight * 0.44 + 56 - box.bottom) / 2];
 }
 
 export function focusMap(): void {

@@ -4,7 +4,7 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 import { listenToKeys } from '../state/keys';
 import { closeMap, openMap } from '../state/stage';
-import { announcement, toast, view } from '../state/store';
+import { announcement, isHelpOpen, toast, view } from '../state/store';
 import { Attention } from './attention';
 import { Drawer } from './drawer';
 import { Help } from './help';
@@ -24,8 +24,14 @@ export function Page() {
     return closeMap;
   }, []);
   const { isTableOpen, isAttentionOpen, selection } = view.value;
+  const classes = [
+    'page',
+    (isTableOpen || isAttentionOpen) && 'has-left',
+    selection && 'has-drawer',
+    (selection || isHelpOpen.value) && 'has-right',
+  ];
   return (
-    <div class={isTableOpen || isAttentionOpen ? 'page has-left' : 'page'}>
+    <div class={classes.filter(Boolean).join(' ')}>
       <TopBar />
       <div class="middle">
         <main class="stage" aria-label="Map">
