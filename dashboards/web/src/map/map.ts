@@ -9,9 +9,10 @@ import 'maplibre-gl/dist/maplibre-gl.css';
 import type { BoundingBox, TrackAnswer } from '../data/answers';
 import { FLASHES_MAX, FLASH_MS, HEXAGONS_KEPT } from '../limits';
 import type { Camera } from '../state/view';
-import { addLabels, baseStyle, fineGrid, loadCountries, loadLand, mapColours, type MapColours } from './basemap';
+import { addLabels, baseStyle, fineGrid, loadCountries, loadLand, mapColours } from './basemap';
 import { degreeLabels } from './degrees';
 import { hexagon, outline } from './geometry';
+import { edgeColour, edgeOpacity, fillOpacity } from './marks';
 import type { Domain } from './palette';
 import { snappedBox, wrapLongitude } from './resolution';
 import { addTrail, addTrailMarks, recolourTrail, showTrail, type DeviceMark } from './trail';
@@ -256,7 +257,7 @@ export class HexagonMap {
       paint: {
         'line-color': edgeColour(colours),
         'line-width': 1,
-        'line-opacity': shownAt(litOr(0.6, 0.35)),
+        'line-opacity': edgeOpacity(),
       },
     });
     addTrail(map, colours);
@@ -432,24 +433,4 @@ export class HexagonMap {
   #duration(): number {
     return this.#stillness.matches ? 0 : 500;
   }
-}
-
-/** What has just changed is a little brighter, and what is out of date is pale. */
-function fillOpacity(isStale: boolean): ExpressionSpecification {
-  return shownAt(isStale ? 0.35 : litOr(0.95, 0.8));
-}
-
-/** This opacity, for hexagons that have a value. */
-function shownAt(opacity: number | ExpressionSpecification): ExpressionSpecification {
-  return ['case', ['==', ['feature-state', 'value'], null], 0, opacity];
-}
-
-/** One thing for a hexagon that has just changed, another for all the rest. */
-function litOr<T extends number | string>(lit: T, otherwise: T): ExpressionSpecification {
-  return ['case', ['boolean', ['feature-state', 'lit'], false], lit, otherwise];
-}
-
-/** Outlines are of the ground's colour, and of the text's while they are lit: a change is news, and no alarm. */
-function edgeColour({ ink, surface }: MapColours): ExpressionSpecification {
-  return litOr(ink, surface);
 }
