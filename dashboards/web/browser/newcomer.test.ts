@@ -39,6 +39,8 @@ test('an empty store shows the one command that publishes something, and then wh
     (seen) => seen.includes(`-p ${new URL(program.endpoints.mqtt).port} `),
   );
   expect(await barriers(page)).toEqual([]);
+  // Nobody is logged in where there are no keys.
+  expect(await page.getByRole('button', { name: /Log out/ }).count()).toBe(0);
   const [, topic, payload] = /-t (\S+)[^']*'([^']+)'/.exec(await text(page, '.first-run pre')) ?? [];
   await program.publish([{ topic: topic as string, payload: payload as string }]);
   await page.locator('.first-run').waitFor({ state: 'detached' });

@@ -120,6 +120,7 @@ function TenantPick() {
   if (!hasAllTenants.value && known.length === 1) {
     return (
       <span class="tenant" title="Your key is for this tenant">
+        <span class="unseen">Tenant </span>
         {only}
       </span>
     );
