@@ -19,6 +19,7 @@ export interface MapColours {
   border: string;
   grid: string;
   label: string;
+  muted: string;
   accent: string;
   ink: string;
   surface: string;
@@ -33,6 +34,7 @@ export function mapColours(): MapColours {
     border: token('--map-border'),
     grid: token('--map-grid'),
     label: token('--map-label'),
+    muted: token('--muted'),
     accent: token('--accent'),
     ink: token('--ink'),
     surface: token('--surface'),
@@ -92,7 +94,9 @@ const DEGREES = {
 /** Names and degrees lie above the hexagons, so that they can be read wherever data is. */
 export function addLabels(add: (layer: LayerSpecification) => void, colours: MapColours) {
   const text = { 'text-color': colours.label, 'text-halo-color': colours.land, 'text-halo-width': 1.5 };
-  add({ ...DEGREES, paint: text } as unknown as LayerSpecification);
+  // Read against hexagons of any colour as well.
+  const readable = { ...text, 'text-color': colours.muted, 'text-halo-width': 2.5 };
+  add({ ...DEGREES, paint: readable } as unknown as LayerSpecification);
   add({
     id: 'names',
     type: 'symbol',

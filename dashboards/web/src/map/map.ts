@@ -226,7 +226,7 @@ export class HexagonMap {
       map.setPaintProperty('land', 'fill-color', colours.land);
       map.setPaintProperty('borders', 'line-color', colours.border);
       for (const index of [0, 1, 2]) map.setPaintProperty(`grid-${index}`, 'line-color', colours.grid);
-      map.setPaintProperty('degrees', 'text-color', colours.label);
+      map.setPaintProperty('degrees', 'text-color', colours.muted);
       map.setPaintProperty('degrees', 'text-halo-color', colours.land);
       map.setPaintProperty('names', 'text-color', colours.label);
       map.setPaintProperty('names', 'text-halo-color', colours.land);

@@ -28,7 +28,7 @@ export function Help() {
           <Icon name="close" />
         </button>
       </header>
-      <div class="scroll pad" tabIndex={-1}>
+      <div class="scroll pad" tabIndex={0}>
         <dl class="keys">
           {SHORTCUTS.map(({ keys, does }) => (
             <div key={does}>
@@ -41,7 +41,7 @@ export function Help() {
             </div>
           ))}
         </dl>
-        <h3>On the map</h3>
+        <h3>Marks on the map</h3>
         <ul class="signs">
           {SIGNS.map(([sign, means]) => (
             <li key={sign}>
