@@ -201,15 +201,31 @@ async function findData(): Promise<boolean> {
   return true;
 }
 
-/** What lies over the map's edges, so that nothing is fitted behind it: panels, and on narrow screens the legend. */
+/** How much lies over each edge of the map, in pixels: panels, on narrow screens sheets from below and the legend. */
+function covered() {
+  const { isTableOpen, isAttentionOpen, selection } = view.value;
+  const hasLeft = isTableOpen || isAttentionOpen;
+  const box = document.querySelector('.middle')?.getBoundingClientRect();
+  if (!box) return { top: 0, bottom: 0, left: 0, right: 0 };
+  if (innerWidth <= 720) {
+    const hasSheet = selection !== undefined || hasLeft;
+    return { top: 48, bottom: hasSheet ? Math.max(0, box.bottom - innerHeight * 0.44) : 0, left: 0, right: 0 };
+  }
+  // As in the styles: panels that are only just being opened have no size yet.
+  const [left, right] = innerWidth > 1080 ? [408, 384] : [380, 336];
+  return { top: 0, bottom: 0, left: hasLeft ? left : 0, right: selection ? Math.min(right, box.width / 2) : 0 };
+}
+
+/** So that nothing is fitted behind that. */
 function margins() {
-  const { isTableOpen, isAttentionOpen } = view.value;
-  const isNarrow = innerWidth <= 720;
-  // A panel that is only just being opened is as wide as it ever is.
-  const panel = document.querySelector('.table, .attention')?.getBoundingClientRect().right ?? 408;
-  const hasLeft = !isNarrow && (isTableOpen || isAttentionOpen);
-  const [x, y] = view.value.selection ? besideDrawer() : [0, 0];
-  return { top: isNarrow ? 72 : 24, bottom: 24 - 2 * y, left: hasLeft ? panel + 24 : 24, right: 24 - 2 * x };
+  const { top, bottom, left, right } = covered();
+  return { top: top + 24, bottom: bottom + 24, left: left + 24, right: right + 24 };
+}
+
+/** From the middle of the map to the middle of what is left of it. */
+function besidePanels(): readonly [number, number] {
+  const { top, bottom, left, right } = covered();
+  return [(left - right) / 2, (top - bottom) / 2];
 }
 
 /** Selects something and brings it into view. */
@@ -218,7 +234,7 @@ export function goTo(selection: Selection, place: readonly [number, number] | un
   if (!place || !map) return;
   const [lat, lon] = place;
   const { zoom } = map.camera();
-  const offset = besideDrawer();
+  const offset = besidePanels();
   if (selection.kind === 'device') return map.moveTo({ lat, lon, zoom: Math.max(zoom, 11) }, offset);
   // Far enough in to see the hexagon as one.
   const resolution = getResolution(selection.cell);
@@ -233,16 +249,6 @@ export function showWhole(track: TrackAnswer | undefined, place: readonly [numbe
   const padding = { top: top + 24, bottom: bottom + 24, left: left + 24, right: right + 24 };
   const path = track?.points.map(({ lon, lat }) => [lon, lat] as const) ?? [];
   map?.fitPlaces([[place[1], place[0]], ...path], 14, padding);
-}
-
-/** From the middle of the map to the middle of what the drawer leaves of it, in pixels: it comes from the right, and on
- * narrow screens from below, over the series. */
-function besideDrawer(): readonly [number, number] {
-  const box = document.querySelector('.middle')?.getBoundingClientRect();
-  if (!box) return [0, 0];
-  // As in `narrow.css`: the drawer with its margin, and on phones the sheet from below and the colours above.
-  if (innerWidth > 720) return [-Math.min(innerWidth > 1080 ? 384 : 336, box.width / 2) / 2, 0];
-  return [0, (innerHeight * 0.44 + 56 - box.bottom) / 2];
 }
 
 export function focusMap(): void {

@@ -8,7 +8,7 @@ import { Icon } from './icons';
 
 /** What marks of hexagons mean. */
 const SIGNS = [
-  ['lit', 'Edged for a moment: its value has just changed'],
+  ['lit', 'Edged for a moment: just changed'],
   ['selected', 'Selected: the series is of this one'],
   ['pale', 'Pale: no answer, or data older than a minute'],
 ] as const;
