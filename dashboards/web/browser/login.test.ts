@@ -16,7 +16,7 @@ const SECONDS_MAX = 20_000;
 let program: Program;
 let browser: Browser;
 let site: string;
-/** Opened before there was any key. */
+/** Opened while there were no keys. */
 let early: Watched;
 let [acme, both, all]: Key[] = [];
 

@@ -86,7 +86,9 @@ const DEGREES = {
     'text-field': ['get', 'label'],
     'text-font': ['Inter', 'sans-serif'],
     'text-size': 10,
-    'text-anchor': ['case', ['==', ['get', 'side'], 'meridian'], 'top', 'left'],
+    // Beside their line, which would else go right through the point of 13.4.
+    'text-anchor': ['case', ['==', ['get', 'side'], 'meridian'], 'top-left', 'bottom-left'],
+    'text-offset': ['case', ['==', ['get', 'side'], 'meridian'], ['literal', [0.4, 0]], ['literal', [0, -0.2]]],
     'text-padding': 8,
   },
 } as const;

@@ -22,8 +22,8 @@ setWorkerUrl(maplibreWorker);
 /** Zoom at which the finer coast is worth its download. */
 const COUNTRIES_ZOOM = 3.5;
 
-/** How far from the edges degrees are written, and half of what the longest of them takes, in pixels. */
-const DEGREES_PX = { edge: 6, half: 28 };
+/** How far from the edges degrees are written, and how much room the longest of them takes, in pixels. */
+const DEGREES_PX = { edge: 6, width: 56, height: 24 };
 
 const EMPTY: FeatureCollection = { type: 'FeatureCollection', features: [] };
 
@@ -297,11 +297,11 @@ export class HexagonMap {
     this.#listener.moved(this.camera());
     if (!this.#isReady) return;
     const { clientWidth, clientHeight } = this.#map.getContainer();
-    const { edge, half } = DEGREES_PX;
+    const { edge, width, height } = DEGREES_PX;
     const [onEdge, first, last] = [
       this.#map.unproject([edge, edge]),
-      this.#map.unproject([2 * half, half]),
-      this.#map.unproject([clientWidth - half, clientHeight - half]),
+      this.#map.unproject([width, 2 * height]),
+      this.#map.unproject([clientWidth - width, clientHeight - height]),
     ];
     const frame = {
       meridians: { latitude: onEdge.lat, west: first.lng, east: last.lng },
