@@ -39,6 +39,8 @@ test('an empty store shows the one command that publishes something, and then wh
     (seen) => seen.includes(`-p ${new URL(program.endpoints.mqtt).port} `),
   );
   expect(await barriers(page)).toEqual([]);
+  // Nobody is logged in where there are no keys.
+  expect(await page.getByRole('button', { name: /Log out/ }).count()).toBe(0);
   const [, topic, payload] = /-t (\S+)[^']*'([^']+)'/.exec(await text(page, '.first-run pre')) ?? [];
   await program.publish([{ topic: topic as string, payload: payload as string }]);
   await page.locator('.first-run').waitFor({ state: 'detached' });
@@ -78,6 +80,16 @@ test('a metric that nobody published is called that, and those that there are ca
   await page.locator('.notice', { hasText: 'tenant “nobody”' }).waitFor();
   await page.locator('.notice button', { hasText: 'All tenants' }).click();
   await page.locator('.notice').waitFor({ state: 'detached' });
+  // The same where the address names no metric: none can be chosen for that tenant.
+  await page.goto(`${site}/?tenant=nobody`);
+  await page.locator('.notice', { hasText: 'tenant “nobody”' }).waitFor();
+  expect(await text(page, '.freshness')).toBe('No data');
+  await page.locator('.notice button', { hasText: 'acme' }).click();
+  await until(
+    'hexagons',
+    () => text(page, '.legend-foot').catch(() => ''),
+    (seen) => /^[1-9]/.test(seen),
+  );
   expect(faults).toEqual([]);
   await page.context().close();
 });
@@ -146,5 +158,62 @@ test('a device tells how far it went and when, and every file says what is in it
   for await (const piece of await download.createReadStream()) pieces.push(piece as Buffer);
   expect(Buffer.concat(pieces).toString().trim().split(/\r?\n/)).toHaveLength(21);
   expect(faults).toEqual([]);
+  await page.context().close();
+});
+
+test('a metric that has stopped is told from a tenant that goes on', async () => {
+  const payload = { ts: Date.now() - 180_000, lat: HERE[0], lon: HERE[1], metrics: { door: 1 } };
+  await program.publish([
+    { topic: 'telemetry/acme/bus-01', payload: JSON.stringify(payload) },
+    message('bus-02', 0, HERE),
+  ]);
+  await until(
+    'the metric',
+    () => program.number("SELECT count() FROM measurements WHERE metric = 'door'"),
+    (count) => count === 1,
+  );
+  const { page, faults } = await visit(browser, `${site}/?${VIEW}&metric=door`);
+  await until(
+    'hexagons',
+    () => text(page, '.legend-foot').catch(() => ''),
+    (seen) => /^[1-9]/.test(seen),
+  );
+  // The chip is about the tenant, and the card about both.
+  expect(await text(page, '.freshness')).toMatch(/^Polling · \d/);
+  await page.locator('.freshness').click();
+  expect(await text(page, '.freshness-card')).toMatch(/Newest value of door\s+\S+ 3 min ago/);
+  await page.getByLabel('Metric', { exact: true }).selectOption('temperature');
+  await until(
+    'the card',
+    () => text(page, '.freshness-card'),
+    (seen) => /Newest value of temperature\s+Within the last 30 s/.test(seen),
+  );
+  expect(faults).toEqual([]);
+  await page.context().close();
+});
+
+test('a database that is not there yet is one story everywhere, and its end needs no reload', async () => {
+  const { page } = await visit(browser, 'about:blank');
+  const problem = {
+    type: 'urn:meridian:problem:store-unavailable',
+    detail: 'the keys are not known yet, since ClickHouse has not answered; try again in a moment',
+  };
+  const answer = { status: 503, contentType: 'application/problem+json', body: JSON.stringify(problem) };
+  await page.route('**/api/**', (route) => route.fulfill(answer));
+  await page.goto(`${site}/?${VIEW}&metric=temperature`);
+  await page.locator('.notice', { hasText: 'The database is not ready' }).waitFor();
+  expect(await text(page, '.notice')).toContain('ClickHouse does not answer. It is tried again by itself.');
+  expect(await text(page, '.freshness')).toBe('No answer');
+  expect(await text(page, '.chart-note')).toBe('The database is not ready.');
+  await page.locator('.freshness').click();
+  expect(await text(page, '.freshness-card')).toContain('ClickHouse does not answer.');
+  expect(await page.getByText(/Loading|keys are not known/).count()).toBe(0);
+  await page.unroute('**/api/**');
+  await until(
+    'hexagons',
+    () => text(page, '.legend-foot').catch(() => ''),
+    (seen) => /^[1-9]/.test(seen),
+    60_000,
+  );
   await page.context().close();
 });

@@ -79,6 +79,15 @@ async function hasHexagons(page: Page): Promise<void> {
   );
 }
 
+/** The same where the legend has no room for a number of hexagons: the map has been told of some. */
+async function hasHexagonsIn(page: Page): Promise<void> {
+  await until(
+    'colours',
+    () => page.locator('.ramp').count(),
+    (seen) => seen === 1,
+  );
+}
+
 /** The value that the API has for the hexagon now. */
 async function answered(): Promise<number> {
   const minute = 60_000;
@@ -211,7 +220,18 @@ test('everything can be done with the keyboard alone', async () => {
     () => text(page, '.drawer'),
     (seen) => seen.includes('0.25'),
   );
-  await page.keyboard.press('Escape');
+  // The next key is for the page, and the frame that says so is no alarm.
+  const frame = await page.evaluate(() => {
+    const { outlineColor, outlineStyle } = getComputedStyle(document.activeElement as HTMLElement);
+    const probe = document.body.appendChild(document.createElement('i'));
+    probe.style.color = 'var(--accent)';
+    return { outlineStyle, isAlarm: outlineColor === getComputedStyle(probe).color };
+  });
+  expect(frame).toEqual({ outlineStyle: 'solid', isAlarm: false });
+  await page.keyboard.press('a');
+  await page.locator('.attention').waitFor();
+  await page.keyboard.press('a');
+  await page.locator('.attention').waitFor({ state: 'detached' });
   await page.keyboard.press('Escape');
   await page.locator('.drawer').waitFor({ state: 'detached' });
   // Choose a hexagon in the table: the map follows.
@@ -291,6 +311,40 @@ test.each([
   expect(await barriers(page)).toEqual([]);
   expect(faults).toEqual([]);
   await page.context().close();
+});
+
+test('panels leave the map to those who look at it, on small screens too', async () => {
+  const boxes = (page: Page, ...selectors: string[]) =>
+    Promise.all(
+      selectors.map(async (one) => {
+        const box = await page.locator(one).first().boundingBox();
+        if (!box) throw new Error(`\`${one}\` is not seen`);
+        return { left: box.x, top: box.y, right: box.x + box.width, bottom: box.y + box.height };
+      }),
+    );
+  const phone = await visit(browser, `${site}/?${VIEW}&device=acme/bus-01`, {
+    viewport: { width: 390, height: 844 },
+  });
+  await hasHexagonsIn(phone.page);
+  const [legend, drawer] = await boxes(phone.page, '.legend', '.drawer');
+  expect((legend?.bottom ?? 0) - (legend?.top ?? 0)).toBeLessThan(56);
+  expect(legend?.bottom).toBeLessThan((drawer?.top ?? 0) - 200);
+  await phone.page.locator('.menu-button').click();
+  await phone.page.getByRole('button', { name: /What needs a look/ }).click();
+  await phone.page.locator('.attention').waitFor();
+  expect(await phone.page.locator('.more').isVisible()).toBe(false);
+  await phone.page.context().close();
+
+  const small = await visit(browser, `${site}/?${VIEW}&table=1`, { viewport: { width: 1024, height: 640 } });
+  await hasHexagonsIn(small.page);
+  const area = (box: Awaited<ReturnType<typeof boxes>>[0]) => (box.right - box.left) * (box.bottom - box.top);
+  const [map, table, colours] = await boxes(small.page, '.map', '.table', '.legend');
+  if (!map || !table || !colours) throw new Error('all are seen');
+  expect((area(table) + area(colours)) / area(map)).toBeLessThan(0.4);
+  await small.page.keyboard.press('?');
+  const [help, zoom] = await boxes(small.page, '.help', '.maplibregl-ctrl-zoom-in');
+  expect(zoom?.right).toBeLessThan(help?.left ?? 0);
+  await small.page.context().close();
 });
 
 test('text of devices stays text, from the broker to the screen', async () => {

@@ -1,14 +1,28 @@
 /** The program under test: the real `meridian up`, and what is around it: devices that publish, and its ClickHouse. */
 
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 /** An unoptimised build on a busy machine needs some seconds. */
 const READY_MS_MAX = 120_000;
 const STOPPED_MS_MAX = 30_000;
+
+/** What is run, as `cargo xtask test` names it. */
+function executable(): string {
+  const program = process.env['MERIDIAN_PROGRAM'];
+  if (!program) throw new Error('name the program in `MERIDIAN_PROGRAM`; `cargo xtask test` does');
+  return program;
+}
+
+/** A key as `meridian keys new` shows it, once. */
+export interface Key {
+  id: string;
+  key: string;
+}
 
 interface Endpoints {
   mqtt: string;
@@ -31,11 +45,9 @@ export class Program {
 
   /** Starts it on free ports and waits until it is ready. */
   static async start(): Promise<Program> {
-    const program = process.env['MERIDIAN_PROGRAM'];
-    if (!program) throw new Error('name the program in `MERIDIAN_PROGRAM`; `cargo xtask test` does');
     const folder = mkdtempSync(join(tmpdir(), 'meridian-browser-'));
     const ports = ['mqtt', 'clickhouse', 'http', 'metrics'].flatMap((name) => [`--${name}-port`, '0']);
-    const child = spawn(program, ['up', '--data-dir', join(folder, 'data'), ...ports], { cwd: folder });
+    const child = spawn(executable(), ['up', '--data-dir', join(folder, 'data'), ...ports], { cwd: folder });
     const output: string[] = [];
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => output.push(String(bytes)));
     const file = join(folder, 'data/endpoints.json');
@@ -69,6 +81,13 @@ export class Program {
     const text = await response.text();
     if (!response.ok) throw new Error(`ClickHouse: ${text}`);
     return Number(text);
+  }
+
+  /** `meridian keys …`, as whoever operates it would. */
+  async keys(...words: string[]): Promise<Key> {
+    const where = ['--data-dir', join(this.#folder, 'data'), '--format', 'json'];
+    const { stdout } = await promisify(execFile)(executable(), ['keys', ...words, ...where], { cwd: this.#folder });
+    return JSON.parse(stdout) as Key;
   }
 
   /** Publishes to `telemetry/…`, and returns when everything is acknowledged. */

@@ -44,6 +44,9 @@ export const FLASHES_MAX = 400;
 /** How long an outline stays lit. */
 export const FLASH_MS = 700;
 
+/** How often it is looked for new metrics and tenants, and for how old the newest values are. */
+export const CATALOG_MS = 15_000;
+
 /** Data this old is called stale, in ranges that end now. */
 export const STALE_MS = 60_000;
 

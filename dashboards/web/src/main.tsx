@@ -4,16 +4,16 @@ import { render } from 'preact';
 
 import './styles/tokens.css';
 import './styles/base.css';
-import { askForKeyIn } from './ui/login';
-import { Page } from './ui/page';
+import { App } from './ui/app';
 import './styles/bar.css';
 import './styles/panels.css';
 import './styles/map.css';
 import './styles/narrow.css';
+import { startSession } from './state/session';
 import { keepPage } from './state/store';
 
 keepPage();
 const root = document.getElementById('page');
 if (!root) throw new Error('`index.html` has an element `page`');
-render(<Page />, root);
-void askForKeyIn(root);
+render(<App />, root);
+void startSession();

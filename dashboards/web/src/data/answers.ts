@@ -66,6 +66,16 @@ export interface CatalogAnswer {
   metrics: { tenant: string; metric: string; last_ts: string }[];
 }
 
+/** `/session`: who asks. */
+export interface Session {
+  name: string;
+  /** The tenants to choose from; none: all there are. */
+  tenants: string[] | null;
+  scopes: string[];
+  /** A key or token was needed. */
+  credential: boolean;
+}
+
 /** West, south, east, north in degrees; west of more than east crosses the antimeridian. */
 export type BoundingBox = readonly [number, number, number, number];
 

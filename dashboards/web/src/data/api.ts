@@ -12,6 +12,8 @@ export class Problem extends Error {
     readonly parameter: string | undefined = undefined,
     /** How long the server asks to wait. */
     readonly retryAfterMs: number | undefined = undefined,
+    /** Its stable name, where the server gave one. */
+    readonly kind: string | undefined = undefined,
   ) {
     super(message);
   }
@@ -43,21 +45,27 @@ export function url(path: string, parameters: Parameters = {}): string {
   return `/api/v1/${path}${text && '?'}${text}`;
 }
 
+/** What stable names of problems begin with. */
+const KIND = 'urn:meridian:problem:';
+
 /** Reads the problem document of a refusal. */
 export async function problemOf(response: Response): Promise<Problem> {
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
   const retryAfterMs = Number.isFinite(seconds) ? seconds * 1_000 : undefined;
   let detail = `the server answered ${response.status}`;
   let parameter: string | undefined;
+  let kind: string | undefined;
   try {
-    const document = (await response.json()) as { detail?: unknown; title?: unknown; parameter?: unknown };
+    const document = (await response.json()) as Partial<Record<'type' | 'detail' | 'title' | 'parameter', unknown>>;
     const text = document.detail ?? document.title;
-    if (typeof text === 'string') detail = text;
+    // Pages do that by themselves.
+    if (typeof text === 'string') detail = text.replace(/; try again in a moment$/, '');
     if (typeof document.parameter === 'string') parameter = document.parameter;
+    if (typeof document.type === 'string' && document.type.startsWith(KIND)) kind = document.type.slice(KIND.length);
   } catch {
     // A proxy may answer with anything; the status says enough then.
   }
-  return new Problem(response.status, detail, parameter, retryAfterMs);
+  return new Problem(response.status, detail, parameter, retryAfterMs, kind);
 }
 
 /** One request. With an answer from before, that one is returned while the server says it still holds. */

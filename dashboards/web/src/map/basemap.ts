@@ -8,6 +8,7 @@ import type { LayerSpecification, StyleSpecification } from 'maplibre-gl';
 import landUrl from 'world-atlas/land-110m.json?url';
 import countriesUrl from 'world-atlas/countries-50m.json?url';
 
+import { GRID } from './degrees';
 import { flatLand, unwrap } from './flat';
 import { centre as centreOf } from './labels';
 
@@ -18,6 +19,7 @@ export interface MapColours {
   border: string;
   grid: string;
   label: string;
+  muted: string;
   accent: string;
   ink: string;
   surface: string;
@@ -32,6 +34,7 @@ export function mapColours(): MapColours {
     border: token('--map-border'),
     grid: token('--map-grid'),
     label: token('--map-label'),
+    muted: token('--muted'),
     accent: token('--accent'),
     ink: token('--ink'),
     surface: token('--surface'),
@@ -50,16 +53,17 @@ export function baseStyle(colours: MapColours): StyleSpecification {
       borders: { ...geojson(EMPTY), tolerance: 0.2 },
       names: geojson(EMPTY),
       grid: geojson({ type: 'FeatureCollection', features: graticule() }),
+      degrees: geojson(EMPTY),
     },
     layers: [
       { id: 'water', type: 'background', paint: { 'background-color': colours.water } },
       { id: 'land', type: 'fill', source: 'land', paint: { 'fill-color': colours.land } },
-      ...[10, 1, 0.1].map((step, index) => ({
+      ...GRID.map(({ step, zoom }, index) => ({
         id: `grid-${index}`,
         type: 'line' as const,
         source: 'grid',
         filter: ['==', ['get', 'step'], step] as ['==', ['get', string], number],
-        minzoom: [0, 5.5, 9][index] as number,
+        minzoom: zoom,
         paint: { 'line-color': colours.grid, 'line-width': 1 },
       })),
       {
@@ -72,26 +76,29 @@ export function baseStyle(colours: MapColours): StyleSpecification {
   };
 }
 
-/** Degrees along the grid, where there are no names to find one's way by. */
-const DEGREES: LayerSpecification = {
+/** Degrees at the edges, where there are no names to find one's way by. */
+const DEGREES = {
   id: 'degrees',
   type: 'symbol',
-  source: 'grid',
+  source: 'degrees',
   minzoom: 6,
   layout: {
-    'symbol-placement': 'line',
-    'symbol-spacing': 480,
     'text-field': ['get', 'label'],
     'text-font': ['Inter', 'sans-serif'],
     'text-size': 10,
-    'text-padding': 24,
+    // Beside their line, which would else go right through the point of 13.4.
+    'text-anchor': ['case', ['==', ['get', 'side'], 'meridian'], 'top-left', 'bottom-left'],
+    'text-offset': ['case', ['==', ['get', 'side'], 'meridian'], ['literal', [0.4, 0]], ['literal', [0, -0.2]]],
+    'text-padding': 8,
   },
-};
+} as const;
 
-/** Names lie above the hexagons, degrees below them. */
-export function addLabels(add: (layer: LayerSpecification, below?: string) => void, colours: MapColours) {
+/** Names and degrees lie above the hexagons, so that they can be read wherever data is. */
+export function addLabels(add: (layer: LayerSpecification) => void, colours: MapColours) {
   const text = { 'text-color': colours.label, 'text-halo-color': colours.land, 'text-halo-width': 1.5 };
-  add({ ...DEGREES, paint: text } as LayerSpecification, 'cells');
+  // Read against hexagons of any colour as well.
+  const readable = { ...text, 'text-color': colours.muted, 'text-halo-width': 2.5 };
+  add({ ...DEGREES, paint: readable } as unknown as LayerSpecification);
   add({
     id: 'names',
     type: 'symbol',
@@ -150,21 +157,15 @@ function graticule(): Feature[] {
 }
 
 function meridian(longitude: number, step: number, south: number, north: number): Feature {
-  const label = degrees(longitude, step, longitude < 0 ? 'W' : 'E');
-  return line([longitude, south], [longitude, north], step, label);
+  return line([longitude, south], [longitude, north], step);
 }
 
 function parallel(latitude: number, step: number, west: number, east: number): Feature {
-  return line([west, latitude], [east, latitude], step, degrees(latitude, step, latitude < 0 ? 'S' : 'N'));
+  return line([west, latitude], [east, latitude], step);
 }
 
-function degrees(value: number, step: number, side: string): string {
-  const size = Math.abs(value).toFixed(step < 1 ? 1 : 0);
-  return Number(size) % 180 === 0 ? `${size}°` : `${size}° ${side}`;
-}
-
-function line(from: number[], to: number[], step: number, label: string): Feature {
-  return { type: 'Feature', properties: { step, label }, geometry: { type: 'LineString', coordinates: [from, to] } };
+function line(from: number[], to: number[], step: number): Feature {
+  return { type: 'Feature', properties: { step }, geometry: { type: 'LineString', coordinates: [from, to] } };
 }
 
 /** The grid with tenths of a degree around a place. */

@@ -10,7 +10,9 @@ import type { BoundingBox, TrackAnswer } from '../data/answers';
 import { FLASHES_MAX, FLASH_MS, HEXAGONS_KEPT } from '../limits';
 import type { Camera } from '../state/view';
 import { addLabels, baseStyle, fineGrid, loadCountries, loadLand, mapColours } from './basemap';
+import { degreeLabels } from './degrees';
 import { hexagon, outline } from './geometry';
+import { edgeColour, edgeOpacity, fillOpacity } from './marks';
 import type { Domain } from './palette';
 import { snappedBox, wrapLongitude } from './resolution';
 import { addTrail, addTrailMarks, recolourTrail, showTrail, type DeviceMark } from './trail';
@@ -19,6 +21,9 @@ setWorkerUrl(maplibreWorker);
 
 /** Zoom at which the finer coast is worth its download. */
 const COUNTRIES_ZOOM = 3.5;
+
+/** How far from the edges degrees are written, and how much room the longest of them takes, in pixels. */
+const DEGREES_PX = { edge: 6, width: 56, height: 24 };
 
 const EMPTY: FeatureCollection = { type: 'FeatureCollection', features: [] };
 
@@ -56,6 +61,7 @@ export class HexagonMap {
   #hovered: string | undefined;
   #paint: Paint | undefined;
   #isReady = false;
+  #isGone = false;
   #countries: 'none' | 'coming' | 'here' = 'none';
   #gridAt = '';
   /** What was asked for before the map was ready. */
@@ -83,7 +89,7 @@ export class HexagonMap {
     this.#map.addControl(new ScaleControl({ maxWidth: 96 }), 'bottom-right');
     this.#map.on('load', () => this.#ready());
     this.#map.on('move', () => this.#follow());
-    this.#map.on('moveend', () => listener.moved(this.camera()));
+    this.#map.on('moveend', () => this.#rest());
     this.#map.on('click', (event) => this.#click(event));
     this.#map.on('mousemove', (event) => this.#hover(event));
     this.#map.on('mouseout', () => this.#setHovered(undefined, 0, 0));
@@ -141,6 +147,14 @@ export class HexagonMap {
 
   focus(): void {
     this.#map.getCanvas().focus();
+  }
+
+  /** Takes it off the page, for good. */
+  close(): void {
+    this.#isGone = true;
+    this.#isReady = false;
+    this.#waiting = [];
+    this.#map.remove();
   }
 
   /** All hexagons of a view, in place of those before. */
@@ -212,11 +226,11 @@ export class HexagonMap {
       map.setPaintProperty('land', 'fill-color', colours.land);
       map.setPaintProperty('borders', 'line-color', colours.border);
       for (const index of [0, 1, 2]) map.setPaintProperty(`grid-${index}`, 'line-color', colours.grid);
-      map.setPaintProperty('degrees', 'text-color', colours.label);
+      map.setPaintProperty('degrees', 'text-color', colours.muted);
       map.setPaintProperty('degrees', 'text-halo-color', colours.land);
       map.setPaintProperty('names', 'text-color', colours.label);
       map.setPaintProperty('names', 'text-halo-color', colours.land);
-      map.setPaintProperty('cells-edge', 'line-color', edgeColour(colours.accent, colours.surface));
+      map.setPaintProperty('cells-edge', 'line-color', edgeColour(colours));
       map.setPaintProperty('selected', 'line-color', colours.accent);
       map.setPaintProperty('selected-halo', 'line-color', colours.surface);
       recolourTrail(map, colours);
@@ -234,16 +248,16 @@ export class HexagonMap {
       id: 'cells',
       type: 'fill',
       source: 'cells',
-      paint: { 'fill-opacity': shownAt(0.8), 'fill-antialias': false },
+      paint: { 'fill-opacity': fillOpacity(false), 'fill-antialias': false },
     });
     map.addLayer({
       id: 'cells-edge',
       type: 'line',
       source: 'cells',
       paint: {
-        'line-color': edgeColour(colours.accent, colours.surface),
-        'line-width': ['case', ['boolean', ['feature-state', 'lit'], false], 2, 1],
-        'line-opacity': shownAt(['case', ['boolean', ['feature-state', 'lit'], false], 1, 0.35]),
+        'line-color': edgeColour(colours),
+        'line-width': 1,
+        'line-opacity': edgeOpacity(),
       },
     });
     addTrail(map, colours);
@@ -268,19 +282,37 @@ export class HexagonMap {
         'circle-stroke-width': 1,
       },
     });
-    addLabels((layer, below) => map.addLayer(layer, below), colours);
+    addLabels((layer) => map.addLayer(layer), colours);
     addTrailMarks(map, colours);
     this.#isReady = true;
     void this.#loadGround();
     this.#applyPaint();
     for (const work of this.#waiting.splice(0)) work();
     this.#follow();
+    this.#rest();
+  }
+
+  /** Where one looks, once that has come to rest. */
+  #rest(): void {
     this.#listener.moved(this.camera());
+    if (!this.#isReady) return;
+    const { clientWidth, clientHeight } = this.#map.getContainer();
+    const { edge, width, height } = DEGREES_PX;
+    const [onEdge, first, last] = [
+      this.#map.unproject([edge, edge]),
+      this.#map.unproject([width, 2 * height]),
+      this.#map.unproject([clientWidth - width, clientHeight - height]),
+    ];
+    const frame = {
+      meridians: { latitude: onEdge.lat, west: first.lng, east: last.lng },
+      parallels: { longitude: onEdge.lng, south: last.lat, north: first.lat },
+    };
+    this.#source('degrees').setData(degreeLabels(frame, this.#map.getZoom()));
   }
 
   async #loadGround(): Promise<void> {
     const land = await loadLand();
-    if (this.#countries !== 'here') this.#source('land').setData(land);
+    if (this.#countries !== 'here' && !this.#isGone) this.#source('land').setData(land);
   }
 
   /** What depends on where one looks. */
@@ -302,6 +334,7 @@ export class HexagonMap {
   async #loadCountries(): Promise<void> {
     try {
       const { land, borders, names } = await loadCountries();
+      if (this.#isGone) return;
       this.#countries = 'here';
       this.#source('land').setData(land);
       this.#source('borders').setData(borders);
@@ -322,7 +355,7 @@ export class HexagonMap {
     const value: ExpressionSpecification = ['coalesce', ['feature-state', 'value'], domain.min];
     const ramp = ['interpolate', ['linear'], value, ...stops] as unknown as ExpressionSpecification;
     this.#map.setPaintProperty('cells', 'fill-color', ramp);
-    this.#map.setPaintProperty('cells', 'fill-opacity', shownAt(isStale ? 0.35 : 0.8));
+    this.#map.setPaintProperty('cells', 'fill-opacity', fillOpacity(isStale));
   }
 
   #click(event: MapMouseEvent): void {
@@ -375,6 +408,7 @@ export class HexagonMap {
   #flash(cells: readonly string[]): void {
     for (const cell of cells) this.#state(cell, { lit: true });
     setTimeout(() => {
+      if (this.#isGone) return;
       for (const cell of cells) this.#state(cell, { lit: false });
     }, FLASH_MS);
   }
@@ -393,20 +427,10 @@ export class HexagonMap {
 
   #whenReady(work: () => void): void {
     if (this.#isReady) work();
-    else this.#waiting.push(work);
+    else if (!this.#isGone) this.#waiting.push(work);
   }
 
   #duration(): number {
     return this.#stillness.matches ? 0 : 500;
   }
-}
-
-/** This opacity, for hexagons that have a value. */
-function shownAt(opacity: number | ExpressionSpecification): ExpressionSpecification {
-  return ['case', ['==', ['feature-state', 'value'], null], 0, opacity];
-}
-
-/** Outlines are of the ground's colour, and of the accent while they are lit. */
-function edgeColour(accent: string, surface: string): ExpressionSpecification {
-  return ['case', ['boolean', ['feature-state', 'lit'], false], accent, surface];
 }

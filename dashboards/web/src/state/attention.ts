@@ -9,7 +9,8 @@ import { age, sentence, time } from '../format';
 import { DEVICES_CHECKED_MAX, DEVICES_CHECK_MS, SETTLE_MS } from '../limits';
 import { boxText } from '../map/resolution';
 import { ageMs, finality, frame, isStale, shown, status } from './hexagons';
-import { isPaused, now, unheardOf, view } from './store';
+import { door } from './session';
+import { isPaused, isTenantOpen, now, outage, session, unheardOf, view } from './store';
 import { isMoving } from './time';
 
 /** How long a device may say nothing before it is listed, in seconds: nobody knows here how often it should. */
@@ -36,8 +37,11 @@ export const silent = computed(() => {
 export const troubles = computed<readonly string[]>(() => {
   const found: string[] = [];
   const of = shown.value;
+  if (outage.value) found.push(outage.value.text);
   if (status.value.mode === 'failing') found.push(sentence(status.value.reason ?? 'the server cannot be reached'));
-  if (unheardOf.value === 'tenant') found.push('Nothing has been published for this tenant.');
+  if (unheardOf.value === 'tenant') {
+    found.push(isTenantOpen.value ? 'Nothing has been published for this tenant.' : 'This tenant is not one of yours.');
+  }
   if (unheardOf.value === 'metric') found.push('Nobody has published this metric.');
   if (of && isStale.value && ageMs.value !== undefined && status.value.mode !== 'failing') {
     found.push(
@@ -61,11 +65,12 @@ export function startAttention(): void {
     const { isAttentionOpen, tenant } = view.value;
     const box = frame.value?.view;
     const paused = isPaused.value;
-    const text = JSON.stringify([isAttentionOpen, tenant, box, paused]);
+    const mayAsk = session.value !== undefined && isTenantOpen.value;
+    const text = JSON.stringify([isAttentionOpen, tenant, box, paused, mayAsk]);
     if (text === before) return;
     before = text;
     work?.abort();
-    if (!isAttentionOpen || !box) return;
+    if (!isAttentionOpen || !box || !mayAsk) return;
     work = new AbortController();
     const address = url('devices', { tenant, bbox: boxText(box), limit: DEVICES_CHECKED_MAX });
     void follow(address, paused, work.signal);
@@ -76,7 +81,7 @@ async function follow(address: string, isOnce: boolean, signal: AbortSignal): Pr
   await pause(SETTLE_MS);
   while (!signal.aborted) {
     try {
-      const { body } = await ask<DevicesAnswer>(fetch, address, signal);
+      const { body } = await ask<DevicesAnswer>(door.fetch, address, signal);
       checked.value = { devices: body.devices, isPart: body.next !== null };
       checkProblem.value = undefined;
     } catch (error) {

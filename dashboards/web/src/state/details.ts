@@ -8,7 +8,8 @@ import { ask, Problem, url, type Parameters } from '../data/api';
 import { DEVICES_LISTED_MAX, TRACK_MS, TRACK_PAGES_MAX, TRACK_POINTS_LIGHT } from '../limits';
 import { boxText } from '../map/resolution';
 import type { Hexagon } from './hexagons';
-import { isPaused, view } from './store';
+import { door } from './session';
+import { isPaused, session, view } from './store';
 import { isMoving, periodOf, rangeOf, type Time } from './time';
 import type { Selection, View } from './view';
 
@@ -36,7 +37,8 @@ export function startDetails(): void {
   effect(() => {
     const { selection, tenant, metric, aggregate, time, period } = view.value;
     const paused = isPaused.value;
-    const text = JSON.stringify([selection, tenant, metric, aggregate, time, period, paused]);
+    const mayAsk = session.value !== undefined;
+    const text = JSON.stringify([selection, tenant, metric, aggregate, time, period, paused, mayAsk]);
     if (text === before) return;
     before = text;
     work?.abort();
@@ -47,6 +49,7 @@ export function startDetails(): void {
     work = new AbortController();
     if (JSON.stringify(details.peek()?.selection) !== JSON.stringify(selection))
       details.value = { selection, ...NOTHING };
+    if (!mayAsk) return;
     void follow(selection, view.peek(), paused, work.signal);
   });
 }
@@ -95,7 +98,7 @@ export function trackAddress(selection: DeviceSelection, format: 'csv' | 'geojso
 
 async function deviceOf(selection: DeviceSelection, time: Time, before: TrackAnswer | undefined, signal: AbortSignal) {
   const [device, track] = await Promise.all([
-    ask<Device>(fetch, url(pathOf(selection)), signal),
+    ask<Device>(door.fetch, url(pathOf(selection)), signal),
     before ?? trackOf(selection, time, signal),
   ]);
   return { device: device.body, track };
@@ -105,11 +108,11 @@ async function deviceOf(selection: DeviceSelection, time: Time, before: TrackAns
 async function trackOf(selection: DeviceSelection, time: Time, signal: AbortSignal): Promise<TrackAnswer> {
   const range = trackRange(time);
   const path = `${pathOf(selection)}/track`;
-  const { body } = await ask<TrackAnswer>(fetch, url(path, range), signal);
+  const { body } = await ask<TrackAnswer>(door.fetch, url(path, range), signal);
   let { next } = body;
   const points = [...body.points];
   for (let pages = 1; next !== null && pages < TRACK_PAGES_MAX; pages += 1) {
-    const more = await ask<TrackAnswer>(fetch, url(path, { ...range, cursor: next }), signal);
+    const more = await ask<TrackAnswer>(door.fetch, url(path, { ...range, cursor: next }), signal);
     points.push(...more.body.points);
     next = more.body.next;
   }
@@ -120,7 +123,7 @@ async function cellOf(cell: string, of: View, signal: AbortSignal) {
   const resolution = getResolution(cell);
   const address = url('devices', { tenant: of.tenant, bbox: boxText(boxOf(cell)), limit: DEVICES_LISTED_MAX });
   const [devices, hexagon] = await Promise.all([
-    ask<DevicesAnswer>(fetch, address, signal),
+    ask<DevicesAnswer>(door.fetch, address, signal),
     of.metric === '' ? undefined : valueOf(cell, of, signal),
   ]);
   const isIn = (device: Device) =>
@@ -149,7 +152,7 @@ async function valueOf(cell: string, of: View, signal: AbortSignal): Promise<Hex
     from: range.fromMs,
     to: range.toMs,
   });
-  const { body } = await ask<CellsAnswer>(fetch, address, signal);
+  const { body } = await ask<CellsAnswer>(door.fetch, address, signal);
   const at = body.cells.indexOf(cell);
   const value = body.values[at];
   return value === null || value === undefined ? undefined : { value, count: body.counts[at] ?? 0 };

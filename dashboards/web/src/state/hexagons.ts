@@ -10,7 +10,8 @@ import { centre } from '../map/geometry';
 import { colours, domainOf, keepDomain, type Domain } from '../map/palette';
 import { boxText, isWithin, resolutionFor } from '../map/resolution';
 import { AGGREGATE_NAMES, age, count, number, time } from '../format';
-import { announcement, isPaused, now, theme, view } from './store';
+import { door } from './session';
+import { announcement, isPaused, isTenantOpen, now, session, theme, view } from './store';
 import { isMoving, periodOf, rangeOf } from './time';
 
 export interface Hexagon {
@@ -45,7 +46,7 @@ const finest = signal(RESOLUTION_MAX);
 
 export const watched = computed<Watched | undefined>(() => {
   const { tenant, metric, aggregate, time: of, period } = view.value;
-  if (!frame.value || metric === '') return undefined;
+  if (!frame.value || metric === '' || !session.value || !isTenantOpen.value) return undefined;
   const { box, zoom, latitude } = frame.value;
   const resolution = resolutionFor(zoom, latitude, finest.value);
   return { tenant, metric, aggregate, time: of, period: periodOf(of, period), resolution, box };
@@ -105,7 +106,7 @@ let look = '';
 
 export function startHexagons(canvas: Canvas): void {
   source = new Source(
-    { fetch: (address, init) => fetch(address, init), now: Date.now, random: Math.random },
+    { fetch: door.fetch, now: Date.now, random: Math.random },
     {
       snapshot: (answer, of) => batch(() => take(canvas, answer, of, false)),
       delta: (answer, of) => batch(() => take(canvas, answer, of, true)),
@@ -124,8 +125,9 @@ export function startHexagons(canvas: Canvas): void {
     const next = watched.value;
     // A new object that says the same is no new view.
     const text = JSON.stringify(next);
-    if (!next || text === before) return;
+    if (text === before) return;
     before = text;
+    if (!next) return untracked(() => batch(() => clear(canvas)));
     isLoading.value = true;
     source?.watch(next);
   });
@@ -134,6 +136,15 @@ export function startHexagons(canvas: Canvas): void {
     untracked(() => (paused ? source?.pause() : source?.resume()));
   });
   announceNowAndThen();
+}
+
+/** Nothing may be shown of this view. */
+function clear(canvas: Canvas): void {
+  source?.close();
+  hexagons.value = new Map();
+  shown.value = undefined;
+  isLoading.value = true;
+  canvas.replace(new Map());
 }
 
 export function retryNow(): void {

@@ -7,6 +7,7 @@ import { ask, Problem, url, type Parameters, type Tagged } from '../data/api';
 import { SETTLE_MS } from '../limits';
 import { boxText } from '../map/resolution';
 import { frame, gaps, shown, watched } from './hexagons';
+import { door } from './session';
 import { isPaused, view } from './store';
 import { isMoving, seriesOf } from './time';
 
@@ -71,7 +72,7 @@ async function follow(parameters: Parameters, signal: AbortSignal, isOnce: boole
     const { fromMs, toMs, period } = seriesOf(time, wanted, Date.now());
     const address = url('series', { ...parameters, period, from: fromMs, to: toMs });
     try {
-      last = await ask<SeriesAnswer>(fetch, address, signal, address === lastAddress ? last : undefined);
+      last = await ask<SeriesAnswer>(door.fetch, address, signal, address === lastAddress ? last : undefined);
       lastAddress = address;
       series.value = last.body;
       seriesProblem.value = undefined;

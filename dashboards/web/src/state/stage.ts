@@ -1,12 +1,12 @@
 /** Joins map and state: what one does on the map changes the view, and what the view says is shown on the map. */
 
-import { batch, effect, signal } from '@preact/signals';
+import { batch, computed, effect, signal, untracked } from '@preact/signals';
 import { cellToLatLng, getResolution } from 'h3-js';
 
 import type { CatalogAnswer, CellsAnswer, Device, TrackAnswer } from '../data/answers';
 import { ask, Problem, url } from '../data/api';
 import { backoffMs } from '../data/backoff';
-import { FIRST_VIEW_RESOLUTION } from '../limits';
+import { CATALOG_MS, FIRST_VIEW_RESOLUTION } from '../limits';
 import { busiest } from '../map/firstview';
 import { HexagonMap } from '../map/map';
 import { boxAround, boxText, hexagonPx } from '../map/resolution';
@@ -16,22 +16,18 @@ import { domain, frame, hexagons, isStale, palette, startHexagons } from './hexa
 import { details, startDetails } from './details';
 import { startAttention } from './attention';
 import { startSeries } from './series';
-import { catalog, change, isCatalogHere, metrics, now, say, theme, view } from './store';
+import { door } from './session';
+import { catalog, change, isCatalogHere, metrics, now, say, session, startProblem, theme, view } from './store';
 import { rangeOf } from './time';
 import type { Selection } from './view';
 
 /** What the pointer is on. */
 export const hovered = signal<{ cell: string; x: number; y: number } | undefined>(undefined);
-/** Why the page cannot start yet. */
-export const startProblem = signal<string | undefined>(undefined);
 /** There is nothing stored at all. */
 export const isEmptyStore = signal(false);
 
 /** Metrics that show a fleet well, where nobody has chosen one. */
 const PREFERRED = ['speed', 'temperature'];
-
-/** How often it is looked for new metrics and tenants. */
-const CATALOG_MS = 15_000;
 
 let map: HexagonMap | undefined;
 
@@ -68,7 +64,17 @@ export function openMap(container: HTMLElement): void {
     map?.select(selection?.kind === 'cell' ? selection.cell : undefined);
   });
   effect(drawDetails);
-  void readCatalog();
+  effect(() => {
+    // Also when another tenant is chosen before any metric was.
+    if (isCatalogHere.value) chooseMetric();
+  });
+  startCatalog();
+}
+
+/** Takes the map away, with everything on it. The page begins anew after that. */
+export function closeMap(): void {
+  map?.close();
+  map = undefined;
 }
 
 /** Whether the first view has been found, or was given. */
@@ -86,23 +92,48 @@ function drawDetails(): void {
   map?.showDevices(inCell.map((one) => ({ ...one, lat: one.lat as number, lon: one.lon as number })));
 }
 
+/** Whose metrics are asked for: who may see several tenants, and not all, has to name one. Nothing until it is known. */
+const catalogAddress = computed(() => {
+  const own = session.value?.tenants;
+  if (own === undefined) return undefined;
+  if (own === null || own.length < 2) return url('metrics-catalog');
+  const { tenant } = view.value;
+  return url('metrics-catalog', { tenant: own.includes(tenant) ? tenant : own[0] });
+});
+
+function startCatalog(): void {
+  let work: AbortController | undefined;
+  effect(() => {
+    const address = catalogAddress.value;
+    work?.abort();
+    if (address === undefined) return;
+    work = new AbortController();
+    const { signal } = work;
+    untracked(() => {
+      isCatalogHere.value = false;
+      isEmptyStore.value = false;
+      void readCatalog(address, signal);
+    });
+  });
+}
+
 /** Reads what is measured, and again now and then; the first time it finds the first view. */
-async function readCatalog(): Promise<void> {
-  for (let failures = 0; ;) {
+async function readCatalog(address: string, signal: AbortSignal): Promise<void> {
+  for (let failures = 0; !signal.aborted;) {
     try {
-      const { body } = await ask<CatalogAnswer>(fetch, url('metrics-catalog'));
+      const { body } = await ask<CatalogAnswer>(door.fetch, address, signal);
       failures = 0;
-      startProblem.value = undefined;
       batch(() => {
+        startProblem.value = undefined;
         catalog.value = body.metrics;
         isCatalogHere.value = true;
         isEmptyStore.value = body.metrics.length === 0;
-        chooseMetric();
       });
       if (!isPlaced && body.metrics.length > 0) await findFirstView();
     } catch (error) {
+      if (signal.aborted) return;
       failures += 1;
-      startProblem.value = error instanceof Problem ? error.message : 'the page cannot start';
+      startProblem.value = error instanceof Problem ? error : new Problem(0, 'the page cannot start');
     }
     const pauseMs = failures > 0 ? backoffMs(failures, Math.random()) : isEmptyStore.value ? 2_000 : CATALOG_MS;
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
@@ -125,7 +156,7 @@ async function findFirstView(): Promise<void> {
   if (selection) {
     const path = `devices/${encodeURIComponent(selection.tenant)}/${encodeURIComponent(selection.device)}`;
     // The drawer says what is wrong with it, if anything.
-    const found = await ask<Device>(fetch, url(path)).catch(() => undefined);
+    const found = await ask<Device>(door.fetch, url(path)).catch(() => undefined);
     const { lat, lon } = found?.body ?? { lat: null, lon: null };
     if (lat !== null && lon !== null) {
       isPlaced = true;
@@ -155,7 +186,7 @@ async function findData(): Promise<boolean> {
   const { fromMs: from, toMs: to } = rangeOf(looked, 3_600, now.value);
   const common = { tenant, metric, agg: 'count', period: 3_600, from, to };
   const rough = await ask<CellsAnswer>(
-    fetch,
+    door.fetch,
     url('cells', { ...common, res: FIRST_VIEW_RESOLUTION, bbox: boxText(WORLD) }),
   );
   const cells = busiest(rough.body);
@@ -164,19 +195,37 @@ async function findData(): Promise<boolean> {
     return false;
   }
   const around = boxText(boxAround(cells.map(cellToLatLng), 1.5));
-  const fine = await ask<CellsAnswer>(fetch, url('cells', { ...common, res: 7, bbox: around }));
+  const fine = await ask<CellsAnswer>(door.fetch, url('cells', { ...common, res: 7, bbox: around }));
   isPlaced = true;
   map?.fit(fine.body.cells.length > 0 ? fine.body.cells : cells, 12, margins());
   return true;
 }
 
-/** What lies over the map's edges, so that nothing is fitted behind it: panels, and on narrow screens the legend. */
+/** How much lies over each edge of the map, in pixels: panels, on narrow screens sheets from below and the legend. */
+function covered() {
+  const { isTableOpen, isAttentionOpen, selection } = view.value;
+  const hasLeft = isTableOpen || isAttentionOpen;
+  const box = document.querySelector('.middle')?.getBoundingClientRect();
+  if (!box) return { top: 0, bottom: 0, left: 0, right: 0 };
+  if (innerWidth <= 720) {
+    const hasSheet = selection !== undefined || hasLeft;
+    return { top: 48, bottom: hasSheet ? Math.max(0, box.bottom - innerHeight * 0.44) : 0, left: 0, right: 0 };
+  }
+  // As in the styles: panels that are only just being opened have no size yet.
+  const [left, right] = innerWidth > 1080 ? [408, 384] : [380, 336];
+  return { top: 0, bottom: 0, left: hasLeft ? left : 0, right: selection ? Math.min(right, box.width / 2) : 0 };
+}
+
+/** So that nothing is fitted behind that. */
 function margins() {
-  const { isTableOpen, isAttentionOpen } = view.value;
-  const isNarrow = innerWidth <= 720;
-  const hasLeft = !isNarrow && (isTableOpen || isAttentionOpen);
-  const [x, y] = view.value.selection ? besideDrawer() : [0, 0];
-  return { top: isNarrow ? 72 : 24, bottom: 24 - 2 * y, left: hasLeft ? 432 : 24, right: 24 - 2 * x };
+  const { top, bottom, left, right } = covered();
+  return { top: top + 24, bottom: bottom + 24, left: left + 24, right: right + 24 };
+}
+
+/** From the middle of the map to the middle of what is left of it. */
+function besidePanels(): readonly [number, number] {
+  const { top, bottom, left, right } = covered();
+  return [(left - right) / 2, (top - bottom) / 2];
 }
 
 /** Selects something and brings it into view. */
@@ -185,7 +234,7 @@ export function goTo(selection: Selection, place: readonly [number, number] | un
   if (!place || !map) return;
   const [lat, lon] = place;
   const { zoom } = map.camera();
-  const offset = besideDrawer();
+  const offset = besidePanels();
   if (selection.kind === 'device') return map.moveTo({ lat, lon, zoom: Math.max(zoom, 11) }, offset);
   // Far enough in to see the hexagon as one.
   const resolution = getResolution(selection.cell);
@@ -200,15 +249,6 @@ export function showWhole(track: TrackAnswer | undefined, place: readonly [numbe
   const padding = { top: top + 24, bottom: bottom + 24, left: left + 24, right: right + 24 };
   const path = track?.points.map(({ lon, lat }) => [lon, lat] as const) ?? [];
   map?.fitPlaces([[place[1], place[0]], ...path], 14, padding);
-}
-
-/** From the middle of the map to the middle of what the drawer leaves of it, in pixels: it comes from the right, and on
- * narrow screens from below, over the series. */
-function besideDrawer(): readonly [number, number] {
-  const box = document.querySelector('.middle')?.getBoundingClientRect();
-  if (!box) return [0, 0];
-  if (innerWidth > 720) return [-Math.min(384, box.width / 2) / 2, 0];
-  return [0, (innerHeight * 0.44 - box.bottom) / 2];
 }
 
 export function focusMap(): void {

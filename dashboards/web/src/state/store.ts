@@ -2,7 +2,9 @@
 
 import { batch, computed, effect, signal } from '@preact/signals';
 
-import type { CatalogAnswer } from '../data/answers';
+import type { CatalogAnswer, Session } from '../data/answers';
+import type { Problem } from '../data/api';
+import { sentence } from '../format';
 import { fromQuery, toQuery, type View } from './view';
 
 export const view = signal<View>(fromQuery(location.search));
@@ -12,8 +14,9 @@ export function change(parts: Partial<View>): void {
   view.value = { ...view.value, ...parts };
 }
 
-/** Opens one of the panels at the left, or closes it. There is room for one. */
+/** Opens one of the panels at the left, or closes it. There is room for one, and none for the menu on small screens. */
 export function toggle(panel: 'isTableOpen' | 'isAttentionOpen'): void {
+  isMenuOpen.value = false;
   change({ isTableOpen: false, isAttentionOpen: false, [panel]: !view.value[panel] });
 }
 
@@ -22,10 +25,33 @@ setInterval(() => {
   now.value = Date.now();
 }, 1_000);
 
+/** Who asks; nothing until the server has said so. */
+export const session = signal<Session | undefined>(undefined);
+/** Why the page cannot start yet. */
+export const startProblem = signal<Problem | undefined>(undefined);
+
 export const catalog = signal<CatalogAnswer['metrics']>([]);
 /** What is measured has been read at least once. */
 export const isCatalogHere = signal(false);
-export const tenants = computed(() => [...new Set(catalog.value.map((entry) => entry.tenant))]);
+/** Why nothing can be shown yet, wherever that is said: who does not do their part, and what is known of it. */
+export const outage = computed<{ readonly title: string; readonly text: string } | undefined>(() => {
+  const problem = startProblem.value;
+  if (!problem || isCatalogHere.value) return undefined;
+  const text = `${sentence(problem.message)} It is tried again by itself.`;
+  if (problem.kind === 'store-unavailable') return { title: 'The database is not ready', text };
+  return { title: problem.status === 0 ? 'The server does not answer' : 'The server does not show this now', text };
+});
+const published = computed(() => new Set(catalog.value.map((entry) => entry.tenant)));
+/** Those to choose from: what the key is for, else all that have published. */
+export const tenants = computed<readonly string[]>(() => session.value?.tenants ?? [...published.value]);
+/** All tenants may be looked at together. */
+export const hasAllTenants = computed(() => session.value?.tenants === null);
+/** The tenant of the view is one that may be seen, as far as is known. */
+export const isTenantOpen = computed(() => {
+  const { tenant } = view.value;
+  const own = session.value?.tenants;
+  return own === null || own === undefined || tenant === '' || own.includes(tenant);
+});
 /** Metrics of the chosen tenant, or of all. */
 export const metrics = computed(() => {
   const { tenant } = view.value;
@@ -39,11 +65,20 @@ export const onlyTenant = computed(() => {
   const having = new Set(catalog.value.filter((entry) => entry.metric === metric).map((entry) => entry.tenant));
   return having.size === 1 ? ([...having][0] ?? '') : '';
 });
+/** When the newest value of the chosen metric was, in Unix milliseconds, as the catalog last knew. */
+export const newestOfMetricMs = computed<number | undefined>(() => {
+  const { tenant, metric } = view.value;
+  const times = catalog.value
+    .filter((entry) => entry.metric === metric && (tenant === '' || entry.tenant === tenant))
+    .map((entry) => Date.parse(entry.last_ts));
+  return times.length > 0 ? Math.max(...times) : undefined;
+});
 /** What the view names and nobody has published yet, as far as the catalog knows. */
 export const unheardOf = computed<'tenant' | 'metric' | undefined>(() => {
   const { tenant, metric } = view.value;
+  if (!isTenantOpen.value) return 'tenant';
   if (!isCatalogHere.value || catalog.value.length === 0) return undefined;
-  if (tenant !== '' && !tenants.value.includes(tenant)) return 'tenant';
+  if (tenant !== '' && !published.value.has(tenant)) return 'tenant';
   return metric !== '' && !metrics.value.includes(metric) ? 'metric' : undefined;
 });
 

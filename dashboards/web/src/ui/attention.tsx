@@ -4,7 +4,7 @@ import { age, count, sentence } from '../format';
 import { ROWS_SHOWN } from '../limits';
 import { checkProblem, checked, silenceSeconds, SILENCES, silent, troubles } from '../state/attention';
 import { goTo } from '../state/stage';
-import { change, now } from '../state/store';
+import { change, now, outage } from '../state/store';
 import { Icon } from './icons';
 import { Pick } from './topbar';
 
@@ -52,7 +52,8 @@ export function Attention() {
 
 function Silent() {
   const of = checked.value;
-  if (checkProblem.value) return <p class="problem">{sentence(checkProblem.value)}</p>;
+  const problem = checkProblem.value ?? outage.value?.title;
+  if (problem) return <p class="problem">{sentence(problem)}</p>;
   if (!of) return <p class="muted">Loading…</p>;
   const all = silent.value;
   const looked = of.isPart ? `the first ${count(of.devices.length, 'device')}` : count(of.devices.length, 'device');

@@ -2,8 +2,9 @@
 
 import type uPlot from 'uplot';
 
-import type { SeriesAnswer } from '../data/answers';
+import type { Aggregate, SeriesAnswer } from '../data/answers';
 import { number, tick } from '../format';
+import { around, isFilled } from './axis';
 
 export interface Chart {
   show(answer: SeriesAnswer): void;
@@ -24,6 +25,7 @@ async function load(): Promise<typeof uPlot> {
 export async function drawChart(element: HTMLElement): Promise<Chart> {
   const Plot = await load();
   let [finalUntil, from, to] = [0, 0, 1];
+  let aggregate: Aggregate = 'avg';
   let plot: uPlot | undefined;
   let colours = '';
   const make = (data: uPlot.AlignedData) => {
@@ -33,6 +35,7 @@ export async function drawChart(element: HTMLElement): Promise<Chart> {
         element,
         () => finalUntil,
         () => [from, to],
+        () => aggregate,
       ),
       data,
       element,
@@ -43,6 +46,7 @@ export async function drawChart(element: HTMLElement): Promise<Chart> {
   return {
     show(answer) {
       [from, to] = [Date.parse(answer.from) / 1_000, Date.parse(answer.to) / 1_000];
+      aggregate = answer.agg;
       const fresh = answer.freshness ? Date.parse(answer.freshness) / 1_000 : 0;
       // A bucket is final once all of it is.
       finalUntil = Math.floor(fresh / answer.period) * answer.period;
@@ -75,9 +79,15 @@ function size(element: HTMLElement) {
   return { width: Math.max(64, element.clientWidth), height: Math.max(64, element.clientHeight) };
 }
 
-function options(element: HTMLElement, finalUntil: () => number, range: () => [number, number]): uPlot.Options {
+function options(
+  element: HTMLElement,
+  finalUntil: () => number,
+  range: () => [number, number],
+  aggregate: () => Aggregate,
+): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const token = (name: string) => style.getPropertyValue(name).trim();
+  const area = `color-mix(in srgb, ${token('--accent')} 12%, transparent)`;
   const font = `11px ${token('--font')}`;
   const axis = { stroke: token('--muted'), font, ticks: { show: false }, grid: { stroke: token('--line'), width: 1 } };
   return {
@@ -85,7 +95,7 @@ function options(element: HTMLElement, finalUntil: () => number, range: () => [n
     cursor: { points: { size: 8 }, drag: { x: false, y: false } },
     legend: { show: false },
     padding: [8, 24, 0, 0],
-    scales: { x: { range: () => range() }, y: { range: (_, low, high) => around(low, high) } },
+    scales: { x: { range: () => range() }, y: { range: (_, low, high) => around(low, high, aggregate()) } },
     axes: [
       { ...axis, size: 28, space: 72, values: (_, splits) => splits.map(clock) },
       { ...axis, size: 56, space: 32, values: (_, splits) => splits.map(tick) },
@@ -95,7 +105,7 @@ function options(element: HTMLElement, finalUntil: () => number, range: () => [n
       {
         stroke: token('--accent'),
         width: 2,
-        fill: `color-mix(in srgb, ${token('--accent')} 12%, transparent)`,
+        fill: (plot) => (isFilled(plot.scales['y']?.min) ? area : 'transparent'),
         points: { show: (plot) => (plot.data[0]?.length ?? 0) < 80, size: 4, fill: token('--accent') },
       },
     ],
@@ -104,13 +114,6 @@ function options(element: HTMLElement, finalUntil: () => number, range: () => [n
       setCursor: [(plot) => tell(plot, element)],
     },
   };
-}
-
-/** Room above and below, also where all values are the same; zero stays the floor of what is never below it. */
-function around(low: number | null, high: number | null): [number, number] {
-  if (low === null || high === null) return [0, 1];
-  const margin = (high - low) * 0.12 || Math.abs(high) * 0.1 || 1;
-  return [low >= 0 ? Math.max(0, low - margin) : low - margin, high + margin];
 }
 
 const MINUTES = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });

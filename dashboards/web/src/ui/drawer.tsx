@@ -19,7 +19,7 @@ import { lengthMetres } from '../map/track';
 import { STALE_MS } from '../limits';
 import { finality } from '../state/hexagons';
 import { copyLink, goTo, showWhole, valueOf } from '../state/stage';
-import { change, now, onlyTenant, permalink, view } from '../state/store';
+import { change, now, onlyTenant, outage, permalink, view } from '../state/store';
 import { Icon } from './icons';
 
 export function Drawer() {
@@ -27,7 +27,8 @@ export function Drawer() {
   if (!selection) return null;
   const title = selection.kind === 'device' ? selection.device : 'Hexagon';
   const kind = selection.kind === 'device' ? `Device of ${selection.tenant}` : selection.cell;
-  const found = details.value;
+  const here = details.value;
+  const found = here && { ...here, problem: here.problem ?? outage.value?.title };
   return (
     <aside class="panel drawer" aria-label={`${title}: ${kind}`}>
       <header class="panel-head">

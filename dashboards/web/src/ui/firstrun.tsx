@@ -4,6 +4,7 @@ import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 
 import { copyText } from '../state/stage';
+import { session, view } from '../state/store';
 
 /** Where the broker listens, as the status page says. On machines that only serve, nobody knows it here. */
 const broker = signal<{ host: string; port: string } | undefined>(undefined);
@@ -21,10 +22,13 @@ async function findBroker(): Promise<void> {
 }
 
 export function FirstRun() {
-  useEffect(() => void findBroker(), []);
+  // Only who operates the server may see where it listens.
+  const mayKnow = session.value?.scopes.includes('operate') ?? false;
+  useEffect(() => void (mayKnow && findBroker()), [mayKnow]);
+  const tenant = view.value.tenant || 'acme';
   const { host, port } = broker.value ?? { host: 'localhost', port: '1883' };
   const command =
-    `mosquitto_pub -h ${host} -p ${port} -q 1 -t telemetry/acme/van-1 \\\n` +
+    `mosquitto_pub -h ${host} -p ${port} -q 1 -t telemetry/${tenant}/van-1 \\\n` +
     `  -m '{"lat": 52.52, "lon": 13.405, "temperature": 21.5}'`;
   return (
     <div class="notice first-run" role="status">
@@ -35,9 +39,11 @@ export function FirstRun() {
         <button class="primary" onClick={() => void copyText(command.replace('\\\n ', ''), 'Command copied')}>
           Copy the command
         </button>
-        <a class="plain" href="/status">
-          What runs, and where
-        </a>
+        {mayKnow && (
+          <a class="plain" href="/status">
+            What runs, and where
+          </a>
+        )}
       </div>
       <p class="small">
         The topic names tenant and device. For a whole fleet start <code>meridian up --demo</code>.

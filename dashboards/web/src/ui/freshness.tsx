@@ -1,10 +1,10 @@
 /** How fresh the data is, and how it comes here: in short on a chip, and in full when one asks. */
 
 import { age, sentence, time } from '../format';
-import { POLL_MS, SETTLED_POLL_MS } from '../limits';
+import { CATALOG_MS, POLL_MS, SETTLED_POLL_MS } from '../limits';
 import { ageMs, finality, isStale, retryNow, shown, status } from '../state/hexagons';
 import { isEmptyStore } from '../state/stage';
-import { isFreshnessOpen, isPaused, now, view } from '../state/store';
+import { isFreshnessOpen, isPaused, newestOfMetricMs, now, outage, unheardOf, view } from '../state/store';
 import { isMoving } from '../state/time';
 import { Icon } from './icons';
 
@@ -15,7 +15,9 @@ interface Word {
 
 function word(): Word {
   const { mode, retryAtMs } = status.value;
+  if (outage.value) return { tone: 'bad', text: 'No answer' };
   if (isPaused.value) return { tone: 'calm', text: 'Paused' };
+  if (unheardOf.value === 'tenant') return { tone: 'calm', text: 'No data' };
   if (mode === 'failing') {
     const seconds = retryAtMs === undefined ? 0 : Math.ceil((retryAtMs - now.value) / 1_000);
     return { tone: 'bad', text: seconds > 0 ? `No answer · again in ${seconds} s` : 'No answer' };
@@ -31,6 +33,8 @@ function word(): Word {
 /** How it comes, in a sentence. */
 function way(): string {
   const { mode, reason } = status.value;
+  if (outage.value) return outage.value.text;
+  if (unheardOf.value === 'tenant') return 'Nothing is asked for: there is nothing of this tenant.';
   const because = reason ? `, as ${reason}` : '';
   switch (isPaused.value ? 'paused' : mode) {
     case 'streaming':
@@ -90,11 +94,35 @@ function Explanation() {
           </p>
         </>
       )}
+      <NewestOfMetric />
       <h2>Final</h2>
       <p>{finality.value?.words ?? 'Nothing is shown yet.'}</p>
       <button class="plain" onClick={retryNow}>
         Ask now
       </button>
     </section>
+  );
+}
+
+/** Above all it tells of a metric that has stopped while others of the tenant go on. */
+function NewestOfMetric() {
+  const newestMs = newestOfMetricMs.value;
+  if (newestMs === undefined) return null;
+  const silentMs = now.value - newestMs;
+  // What is known of it is as old as the catalog may be.
+  const isNow = silentMs < 2 * CATALOG_MS;
+  return (
+    <>
+      <h2>Newest value of {view.value.metric}</h2>
+      <p>
+        {isNow ? (
+          `Within the last ${(2 * CATALOG_MS) / 1_000} s`
+        ) : (
+          <>
+            {time(newestMs, now.value)} <span class="muted">{age(silentMs)} ago</span>
+          </>
+        )}
+      </p>
+    </>
   );
 }

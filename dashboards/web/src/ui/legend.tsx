@@ -4,7 +4,7 @@ import { AGGREGATE_NAMES, tick, time, unitOfAggregate } from '../format';
 import { domain, finality, isLoading, palette, shown, visible } from '../state/hexagons';
 import { count } from '../format';
 import { share, ticks } from '../map/palette';
-import { change, now, onlyTenant, view } from '../state/store';
+import { change, now, onlyTenant, outage, unheardOf, view } from '../state/store';
 import { PALETTES } from '../state/view';
 
 export function Legend() {
@@ -12,7 +12,7 @@ export function Legend() {
   const unit = unitOfAggregate(aggregate, metric, onlyTenant.value);
   const cells = visible.value;
   // There is nothing to explain yet.
-  if (metric === '') return null;
+  if (metric === '' || (!shown.value && (outage.value || unheardOf.value === 'tenant'))) return null;
   return (
     <section class="legend" aria-label="Legend">
       <div class="legend-head">

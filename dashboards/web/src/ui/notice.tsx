@@ -3,17 +3,24 @@
 import { age, sentence } from '../format';
 import { METRICS_OFFERED_MAX } from '../limits';
 import { ageMs, isLoading, isStale, retryNow, shown, status, visible } from '../state/hexagons';
-import { fitToData, isEmptyStore, startProblem } from '../state/stage';
-import { change, isPaused, metrics, tenants, unheardOf, view } from '../state/store';
+import { fitToData, isEmptyStore } from '../state/stage';
+import {
+  change,
+  hasAllTenants,
+  isPaused,
+  isTenantOpen,
+  metrics,
+  outage,
+  tenants,
+  unheardOf,
+  view,
+} from '../state/store';
 import { FirstRun } from './firstrun';
 
 export function Notice() {
   const { metric, time } = view.value;
-  if (startProblem.value) {
-    return (
-      <Card title="The server does not answer" text={`${sentence(startProblem.value)} It is tried again.`} isBad />
-    );
-  }
+  if (outage.value) return <Card {...outage.value} isBad />;
+  if (unheardOf.value === 'tenant' && visible.value.length === 0) return <Unheard what="tenant" />;
   if (isEmptyStore.value) return <FirstRun />;
   const { mode, reason, retryAtMs } = status.value;
   if (mode === 'failing') {
@@ -26,7 +33,7 @@ export function Notice() {
     const text = `The newest event is ${age(ageMs.value)} old. Devices are silent, or something before the store is stuck.`;
     return <Card title="This data is stale" text={text} isBad isSmall />;
   }
-  if (unheardOf.value && visible.value.length === 0) return <Unheard what={unheardOf.value} />;
+  if (unheardOf.value === 'metric' && visible.value.length === 0) return <Unheard what="metric" />;
   if (!isLoading.value && shown.value && visible.value.length === 0) {
     const text =
       time.kind === 'live' ? 'Nothing has reported from here since the bucket began.' : 'Nothing in this range.';
@@ -47,10 +54,12 @@ export function Notice() {
 /** What the address asks for was never published: those that were are offered. */
 function Unheard({ what }: { what: 'tenant' | 'metric' }) {
   const { metric, tenant } = view.value;
-  const title =
-    what === 'tenant'
+  const titles = {
+    tenant: isTenantOpen.value
       ? `Nothing has been published for a tenant “${tenant}”`
-      : `No metric “${metric}” has been published`;
+      : `Your key is not for a tenant “${tenant}”`,
+    metric: `No metric “${metric}” has been published`,
+  };
   const known = what === 'tenant' ? tenants.value : metrics.value;
   const pick = (name: string) => {
     change(what === 'tenant' ? { tenant: name, selection: undefined } : { metric: name });
@@ -58,10 +67,14 @@ function Unheard({ what }: { what: 'tenant' | 'metric' }) {
   };
   return (
     <div class="notice" role="status">
-      <strong>{title}</strong>
+      <strong>{titles[what]}</strong>
       <p>
         {what === 'metric' && tenant !== '' && known.length > 0 && `Tenant “${tenant}” has published others. `}
-        {known.length > METRICS_OFFERED_MAX ? 'Some of those that have been:' : 'Those that have been:'}
+        {what === 'tenant' && !hasAllTenants.value
+          ? 'It is for:'
+          : known.length > METRICS_OFFERED_MAX
+            ? 'Some of those that have been:'
+            : 'Those that have been:'}
       </p>
       <div class="notice-buttons">
         {known.slice(0, METRICS_OFFERED_MAX).map((name) => (
@@ -69,7 +82,7 @@ function Unheard({ what }: { what: 'tenant' | 'metric' }) {
             {name}
           </button>
         ))}
-        {tenant !== '' && (
+        {tenant !== '' && hasAllTenants.value && (
           <button class="primary" onClick={showAllTenants}>
             All tenants
           </button>

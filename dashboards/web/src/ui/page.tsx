@@ -3,8 +3,8 @@
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 import { listenToKeys } from '../state/keys';
-import { openMap } from '../state/stage';
-import { announcement, toast, view } from '../state/store';
+import { closeMap, openMap } from '../state/stage';
+import { announcement, isHelpOpen, toast, view } from '../state/store';
 import { Attention } from './attention';
 import { Drawer } from './drawer';
 import { Help } from './help';
@@ -21,10 +21,17 @@ export function Page() {
   useLayoutEffect(listenToKeys, []);
   useEffect(() => {
     if (canvas.current) openMap(canvas.current);
+    return closeMap;
   }, []);
   const { isTableOpen, isAttentionOpen, selection } = view.value;
+  const classes = [
+    'page',
+    (isTableOpen || isAttentionOpen) && 'has-left',
+    selection && 'has-drawer',
+    (selection || isHelpOpen.value) && 'has-right',
+  ];
   return (
-    <div class={isTableOpen || isAttentionOpen ? 'page has-left' : 'page'}>
+    <div class={classes.filter(Boolean).join(' ')}>
       <TopBar />
       <div class="middle">
         <main class="stage" aria-label="Map">

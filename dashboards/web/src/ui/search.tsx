@@ -6,7 +6,8 @@ import type { Device } from '../data/answers';
 import { Problem } from '../data/api';
 import { findDevices, MATCHES } from '../data/devices';
 import { SETTLE_MS } from '../limits';
-import { goTo } from '../state/stage';
+import { door } from '../state/session';
+import { focusMap, goTo } from '../state/stage';
 import { isMenuOpen, tenants, view } from '../state/store';
 import { isIdentifier } from '../state/view';
 import { Icon } from './icons';
@@ -46,7 +47,7 @@ async function look(start: string, signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   if (signal.aborted) return;
   try {
-    const devices = await findDevices(start, view.value.tenant, tenants.value, signal);
+    const devices = await findDevices(door.fetch, start, view.value.tenant, tenants.value, signal);
     show(start, devices, devices.length === 0 ? `No device ${MATCHES} “${start}”.` : undefined);
   } catch (error) {
     if (!signal.aborted) show(start, [], error instanceof Problem ? error.message : 'the search failed');
@@ -66,6 +67,8 @@ function take(device: Device | undefined): void {
   found.value = undefined;
   const place = device.lat === null || device.lon === null ? undefined : ([device.lat, device.lon] as const);
   goTo({ kind: 'device', tenant: device.tenant, device: device.device }, place);
+  // The next key is for the page, and not for this field.
+  focusMap();
 }
 
 function press(event: KeyboardEvent): void {

@@ -6,7 +6,7 @@ import { effect } from '@preact/signals';
 import { AGGREGATE_NAMES, number, sentence, time, unitOfAggregate } from '../format';
 import { isEmptyStore } from '../state/stage';
 import { isSeriesLoading, series, seriesOfWhat, seriesProblem } from '../state/series';
-import { change, now, onlyTenant, theme, view } from '../state/store';
+import { change, now, onlyTenant, outage, theme, unheardOf, view } from '../state/store';
 import { PERIODS } from '../state/time';
 import { drawChart, type Chart } from './chart';
 import { Icon } from './icons';
@@ -60,6 +60,13 @@ function Newest() {
   );
 }
 
+/** Why there is no series yet. */
+function waiting(): string {
+  if (outage.value) return `${outage.value.title}.`;
+  if (isEmptyStore.value) return 'Nothing has been published yet.';
+  return unheardOf.value === 'tenant' ? 'Nothing to show of this tenant.' : 'Loading…';
+}
+
 function ChartBox() {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -93,9 +100,7 @@ function ChartBox() {
           {sentence(seriesProblem.value)}
         </p>
       )}
-      {!seriesProblem.value && !answer && isSeriesLoading.value && (
-        <p class="chart-note muted">{isEmptyStore.value ? 'Nothing has been published yet.' : 'Loading…'}</p>
-      )}
+      {!seriesProblem.value && !answer && isSeriesLoading.value && <p class="chart-note muted">{waiting()}</p>}
       {!seriesProblem.value && answer?.buckets.length === 0 && <p class="chart-note muted">Nothing in this time.</p>}
     </div>
   );

@@ -3,14 +3,17 @@
 import { AGGREGATES, type Aggregate } from '../data/answers';
 import { AGGREGATE_NAMES } from '../format';
 import { troubles } from '../state/attention';
+import { logOut } from '../state/session';
 import { copyLink, fitToData } from '../state/stage';
 import {
   change,
+  hasAllTenants,
   isHelpOpen,
   isMenuOpen,
   isPaused,
   metrics,
   permalink,
+  session,
   switchTheme,
   tenants,
   theme,
@@ -110,13 +113,27 @@ function MetricPicks() {
 
 function TenantPick() {
   const { tenant } = view.value;
+  // What may be chosen is not known yet.
+  if (!session.value) return null;
   const known = tenants.value.includes(tenant) || tenant === '' ? tenants.value : [tenant, ...tenants.value];
+  const [only] = known;
+  if (!hasAllTenants.value && known.length === 1) {
+    return (
+      <span class="tenant" title="Your key is for this tenant">
+        <span class="unseen">Tenant </span>
+        {only}
+      </span>
+    );
+  }
   return (
     <Pick
       label="Tenant"
       class="is-name"
       value={tenant}
-      choices={[['', 'All tenants'], ...known.map((name) => [name, name] as const)]}
+      choices={[
+        ...(hasAllTenants.value ? [['', 'All tenants'] as const] : []),
+        ...known.map((name) => [name, name] as const),
+      ]}
       onPick={(value) => change({ tenant: value, selection: undefined })}
     />
   );
@@ -145,16 +162,23 @@ function Actions() {
       <Toggle label="Copy a link to this view" icon="copy" onClick={() => void copyLink(permalink())} />
       <Export />
       <Toggle label={isDark ? 'Light' : 'Dark'} icon={isDark ? 'sun' : 'moon'} onClick={switchTheme} />
-      <button
-        class="square"
-        aria-label="Keyboard shortcuts"
-        title="Keyboard shortcuts (?)"
-        onClick={() => (isHelpOpen.value = true)}
-      >
+      <button class="square" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={openHelp}>
         <span aria-hidden="true">?</span>
       </button>
+      {session.value?.credential && (
+        <Toggle label={`Log out${session.value.name && ` (${session.value.name})`}`} icon="leave" onClick={leave} />
+      )}
     </div>
   );
+}
+
+function openHelp(): void {
+  isMenuOpen.value = false;
+  isHelpOpen.value = true;
+}
+
+function leave(): void {
+  void logOut();
 }
 
 function Toggle(properties: {
