@@ -117,6 +117,10 @@ impl Connection {
     /// Asks, reads the whole answer, and counts it; returns its tag. A connection that broke counts as a failure.
     pub(crate) async fn ask(&mut self, question: &Question, counts: &mut Counts) -> Option<String> {
         let started = Instant::now();
+        // Servers close connections over which nothing comes; browsers open another one then.
+        if self.sender.ready().await.is_err() {
+            *self = Self::open(&format!("http://{}", self.host)).await;
+        }
         let answer = self.send(question).await;
         let (status, tag) = answer.unwrap_or_default();
         if status == 0 {
