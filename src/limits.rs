@@ -29,9 +29,6 @@ pub(crate) const BROKER_DRAIN_MAX: Duration = Duration::from_secs(5);
 /// queries of people.
 pub(crate) const ENGINE_DRAIN_MAX: Duration = Duration::from_secs(10);
 
-/// Signals this soon after the first are the same one sent twice; a person needs longer to press Ctrl-C again.
-pub(crate) const SIGNAL_ECHO_MAX: Duration = Duration::from_millis(300);
-
 /// How long the last writes of the embedded log may take.
 pub(crate) const LOG_CLOSE_MAX: Duration = Duration::from_secs(10);
 

@@ -191,20 +191,31 @@ pub(crate) fn start_process(
         .consumer(processing::subscription(config.log.group()))
         .map_err(Failure::usage)?;
     let sink = ClickHouseSink::new(config.clickhouse.sink(clickhouse_url));
-    let sink = CellSink::new(sink, cache, process.clock.clone());
+    let sink = CellSink::new(sink, cache.clone(), process.clock.clone());
     let (mut settings, health) = (config.process.clone(), process.health.clone());
     // Nobody else reads a log of our own.
     settings.reads_to_end = config.log.kafka.is_none();
     // The role takes this component over; it is there from now on so that nobody counts as ready without it.
     let _starting = health.component(processing::HEALTH_COMPONENT, Need::Required);
-    let deadline = processors::limits::READ_TO_END_MAX
+    let read_to_end_max = match settings.reads_to_end {
+        true => processors::limits::READ_TO_END_MAX,
+        false => Duration::ZERO,
+    };
+    let deadline = processors::limits::STEP_AT_SHUTDOWN_MAX
+        + read_to_end_max
         + processors::limits::SHUTDOWN_DRAIN_MAX
         + processors::limits::CLOSE_MAX
+        + geocache::limits::LEAVE_MAX
         + limits::DRAIN_MARGIN;
     stages.add("process", deadline, |shutdown| async move {
         processing::run(settings, consumer, sink, checkpoints, shutdown, &health)
             .await
-            .map_err(|error| role_failure("process", &error))
+            .map_err(|error| role_failure("process", &error))?;
+        // Servers need not wait for who will not come back. After a failure they do: others tell what it could not.
+        if let Some(cache) = cache {
+            cache.leave().await;
+        }
+        Ok(())
     });
     Ok(())
 }

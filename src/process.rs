@@ -6,13 +6,12 @@ use platform::{
     clock::{Clock, SystemClock},
     config::HostPort,
     health::{Health, HealthReporter, Need},
-    shutdown::{Shutdown, ShutdownTrigger, Signals},
+    shutdown::{Shutdown, Signals},
     telemetry::{self, MetricSpec, Metrics, MetricsServer},
 };
 
 use crate::{
     failure::Failure,
-    limits,
     startup::{port_failure, until_ready},
 };
 
@@ -23,9 +22,6 @@ pub(crate) const METRICS: &[&[MetricSpec]] = &[
     geocache::metrics::METRICS,
     dashboards::metrics::METRICS,
 ];
-
-/// Exit code after a second signal: the convention for "interrupted".
-const EXIT_INTERRUPTED: i32 = 130;
 
 /// What every long-running command has.
 #[derive(Clone)]
@@ -84,26 +80,6 @@ impl Process {
 pub(crate) fn until_signalled() -> Result<Shutdown, Failure> {
     let (trigger, shutdown) = Shutdown::new();
     let signals = Signals::listen().map_err(|error| Failure::runtime(format!("cannot listen to signals: {error}")))?;
-    tokio::spawn(drive(signals, trigger));
+    tokio::spawn(signals.drive(trigger));
     Ok(shutdown)
-}
-
-/// The first signal requests shutdown, a later one ends the process at once. One that follows at once is the same wish
-/// told twice: `timeout` and shells signal a process and then its whole group.
-async fn drive(mut signals: Signals, trigger: ShutdownTrigger) {
-    let signal = signals.next().await;
-    tracing::info!(signal, "shutting down; send the signal again to stop at once");
-    trigger.request();
-    let echoes = async {
-        loop {
-            signals.next().await;
-        }
-    };
-    let _ = tokio::time::timeout(limits::SIGNAL_ECHO_MAX, echoes).await;
-    let signal = signals.next().await;
-    tracing::error!(
-        signal,
-        "stopped at once by a second signal; unfinished work is done again at the next start"
-    );
-    std::process::exit(EXIT_INTERRUPTED);
 }

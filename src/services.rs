@@ -248,11 +248,12 @@ pub(crate) fn cache(config: &ValidConfig, process: &Process) -> Result<Arc<dyn C
 pub(crate) async fn start_web(
     stages: &mut Stages,
     listen: &HostPort,
+    queries: Queries,
     site: Site,
     process: &Process,
 ) -> Result<String, Failure> {
     let (stop, stopping) = Shutdown::new();
-    let server = dashboards::serve(&listen.to_string(), site, process.health.clone(), stopping)
+    let server = dashboards::serve(&listen.to_string(), queries, site, process.health.clone(), stopping)
         .await
         .map_err(|error| port_failure(error, "--http-port"))?;
     let url = format!("http://{}", crate::endpoints::reachable(server.address));

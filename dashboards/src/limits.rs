@@ -20,6 +20,13 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// no attack.
 pub const REQUEST_HEAD_MAX: Duration = Duration::from_secs(10);
 
+/// And its body: the one that is read at all is a key.
+pub const REQUEST_BODY_MAX: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of an answer that is being sent: a train goes through a tunnel faster. Answers of
+/// clients that never read would fill the memory.
+pub const UNREAD_ANSWER_MAX: Duration = Duration::from_secs(30);
+
 /// Pause after a connection could not be accepted, which is mostly a lack of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -129,12 +136,31 @@ pub const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// Probes in a row without an answer that make the role unready: one may be lost to a busy moment.
 pub const PROBES_MISSED_MAX: u32 = 3;
 
-/// How long caches may use an answer about time that has passed, before they ask whether it still holds. A late event
-/// shows after this at the latest.
+/// How long caches may use a complete answer about time that has passed, before they ask whether it still holds.
 pub const SETTLED_AGE_SECONDS: u32 = 60;
+
+/// How long they may still show it then, while they ask. Late events change such an answer too, so this is no longer than
+/// the time before: what somebody sees is two minutes old at most, and does not wait for us.
+pub const SETTLED_STALE_SECONDS: u32 = 60;
+
+/// The same two times for answers that change with every event: what is shown stays near what happens.
+pub const OPEN_AGE_SECONDS: u32 = 1;
+/// See [`OPEN_AGE_SECONDS`].
+pub const OPEN_STALE_SECONDS: u32 = 10;
+
+/// Rows of an answer that are written where the request is served: a millisecond at most, as outlines of hexagons take some
+/// ten microseconds each. More are written on a thread where nobody else waits.
+pub const ROWS_WRITTEN_IN_PLACE_MAX: usize = 100;
+
+/// Answers written at once on such threads: each takes a core for up to a fifth of a second, and the largest some ten
+/// megabytes. Those who wait hold only what the answer is written from.
+pub const WRITERS_MAX: usize = 4;
 
 /// Live streams at once: most of all connections, and room for those who only ask.
 pub const LIVE_CLIENTS_MAX: usize = 8_000;
+
+/// Of these, those of one tenant, or of one credential for several: a quarter, so that it takes several to fill all.
+pub const LIVE_CLIENTS_OF_SHARE_MAX: usize = LIVE_CLIENTS_MAX / 4;
 
 /// Rounds of a live stream: two a second, which eyes cannot follow faster.
 pub const LIVE_ROUND: Duration = Duration::from_millis(500);
@@ -150,6 +176,13 @@ pub const LIVE_RETRY_MS: u32 = 1_000;
 
 /// Different metrics and levels watched at once: each costs one query a minute, and its hexagons in memory.
 pub const WATCHES_MAX: usize = 128;
+
+/// Of these, those that one tenant, or one credential for several, has had begun: a quarter, for the same reason. Names of
+/// metrics can be made up.
+pub const WATCHES_OF_SHARE_MAX: usize = WATCHES_MAX / 4;
+
+/// How far ahead of our clock something may be before it is a clock that is, or was, wrong: as far as events may be ahead.
+pub const AHEAD_MS_MAX: i64 = schemas::limits::FUTURE_SKEW_MS_MAX_DEFAULT;
 
 /// Hexagons of one watch: ten times what one answer may have; some 60 MB.
 pub const WATCHED_CELLS_MAX: usize = 200_000;
@@ -211,8 +244,8 @@ pub const WIDE_REFUSALS_MAX: usize = 10_000;
 /// How long the refusal of a question that asks too much is repeated without asking the store.
 pub const REFUSAL_AGE_MAX: Duration = Duration::from_secs(2);
 
-/// Of so many answers from memory one is compared with the store.
-pub const HITS_PER_INSPECTION: u64 = 100;
+/// Answers from memory are compared with the store at most this often: a query of some tens of milliseconds each time.
+pub const INSPECTION_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A flush is told this long after its rows can be read, at the latest: a difference within it is none.
 pub const INSPECTION_GRACE: Duration = Duration::from_secs(5);
@@ -222,6 +255,19 @@ pub const CHANGED_BUCKETS_OF_LEVEL_MAX: usize = 128;
 
 /// The same of all together: some 50 MB, where each is of another tenant and metric. Beyond, everything counts as changed.
 pub const CHANGED_BUCKETS_MAX: usize = 262_144;
+
+/// Tenants whose newest event times are remembered as they were told: some kilobytes each at most.
+pub const TOLD_TENANTS_MAX: usize = 16_384;
+
+/// Moments at which newest event times were told that are told apart: a minute of them and more. Where a level waits for
+/// longer, only the receipt of what is stored counts.
+pub const ARRIVALS_MAX: usize = 128;
+
+/// What is told within this time counts as told at once, at the end of it.
+pub const ARRIVAL_LASTS: Duration = Duration::from_millis(500);
+
+/// From the moment at which a flush is due until it can be read, on a busy machine.
+pub const FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// Devices whose positions are held in memory: some 150 bytes each. Beyond, ClickHouse is asked.
 pub const POSITIONS_MAX: usize = 2_000_000;
@@ -297,4 +343,5 @@ const _: () = assert!(LIVE_CLIENTS_MAX < CONNECTIONS_MAX);
 const _: () = assert!(LIVE_HEARTBEAT.as_secs() < LIVE_SILENT_MAX.as_secs());
 const _: () = assert!(WATCHED_CELLS_MAX >= HEXAGONS_MAX as usize);
 const _: () = assert!(QUERY_TIME_MAX.as_secs() < ANSWER_WAIT_MAX.as_secs());
+const _: () = assert!(SETTLED_STALE_SECONDS <= SETTLED_AGE_SECONDS && OPEN_AGE_SECONDS < SETTLED_AGE_SECONDS);
 const _: () = assert!(HEXAGONS_WANTED < HEXAGONS_MAX as f64);

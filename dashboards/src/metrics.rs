@@ -26,7 +26,7 @@ const STALLED: MetricSpec = MetricSpec::new_counter(
 const REFUSED: MetricSpec = MetricSpec::new_counter(
     "meridian_live_refused_total",
     COUNT,
-    "Live streams refused since all were taken.",
+    "Live streams refused since all, or all of one tenant or credential, were taken.",
 );
 const CORRECTED: MetricSpec = MetricSpec::new_counter(
     "meridian_live_corrected_total",

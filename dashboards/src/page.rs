@@ -12,23 +12,11 @@ pub(crate) enum Map {
     /// It is served.
     Here,
     /// The page is not part of this build.
-    NotBuilt,
-    /// Nothing answers its questions here.
     #[default]
-    NoQueries,
+    NotBuilt,
 }
 
 impl Map {
-    /// Where questions are answered, if they are.
-    fn queries(self) -> &'static str {
-        match self {
-            Self::Here | Self::NotBuilt => {
-                " Queries are answered under <code>/api/v1</code>, as <a href=\"/api/openapi.json\">described in OpenAPI</a>."
-            }
-            Self::NoQueries => "",
-        }
-    }
-
     fn words(self) -> &'static str {
         match self {
             Self::Here => "<a href=\"/\">Map</a>",
@@ -36,7 +24,6 @@ impl Map {
                 "This build has no map: <code>cargo xtask web</code> builds the page, then build <code>meridian</code> \
                  again."
             }
-            Self::NoQueries => "No map: there is no ClickHouse to ask.",
         }
     }
 }
@@ -71,8 +58,8 @@ impl StartPage {
              <meta name=\"viewport\" content=\"width=device-width\">\
              <meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\"><style>{STYLE}</style></head><body>\n\
              <h1>Meridian</h1>\n<p>This process is <strong>{verdict}</strong>. Probes: <a href=\"/healthz\">/healthz</a>, \
-             <a href=\"/readyz\">/readyz</a>.{}</p>\n<p>{}</p>\n",
-            self.map.queries(),
+             <a href=\"/readyz\">/readyz</a>. Queries are answered under <code>/api/v1</code>, as \
+             <a href=\"/api/openapi.json\">described in OpenAPI</a>.</p>\n<p>{}</p>\n",
             self.map.words()
         );
         page.push_str("<h2>Where</h2>\n<table>\n");
@@ -164,8 +151,5 @@ mod tests {
         assert!(html.contains("<strong>ready</strong>"), "{html}");
         assert!(html.contains("<a href=\"/\">Map</a>"), "{html}");
         assert!(html.contains("<a href=\"/api/openapi.json\">"), "{html}");
-        page.set_map(Map::NoQueries);
-        let html = page.render(&health.report());
-        assert!(!html.contains("/api/"), "nothing is served there: {html}");
     }
 }

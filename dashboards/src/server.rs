@@ -30,6 +30,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinHandle, JoinSet},
 };
+use tokio_io_timeout::TimeoutStream;
 
 use crate::{
     StartPage,
@@ -76,31 +77,17 @@ impl WebServer {
     }
 }
 
-/// What is served.
+/// What is served beside answers to queries.
 #[derive(Default)]
 pub struct Site {
     /// What runs and where.
     pub start: StartPage,
     /// The log of this process, if it has one, to be tapped.
     pub log: Option<Log>,
-    /// The store that queries read, if there is one.
-    pub queries: Option<Queries>,
     /// Tells what changes, for live streams; without it they read the store every few seconds.
     pub cache: Option<Arc<dyn CellCache>>,
     /// Who is let in, and how often.
     pub access: Access,
-}
-
-impl Site {
-    /// Its start page knows whether there is a map.
-    fn with_map(mut self) -> Self {
-        self.start.set_map(match (&self.queries, crate::assets::are_built()) {
-            (Some(_), true) => crate::page::Map::Here,
-            (Some(_), false) => crate::page::Map::NotBuilt,
-            (None, _) => crate::page::Map::NoQueries,
-        });
-        self
-    }
 }
 
 /// Who is let in, beside those who have a key, and how often.
@@ -144,8 +131,13 @@ pub(crate) struct Pages {
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown) -> Result<WebServer, ServeError> {
-    let site = site.with_map();
+pub async fn serve(
+    listen: &str,
+    queries: Queries,
+    site: Site,
+    health: Health,
+    shutdown: Shutdown,
+) -> Result<WebServer, ServeError> {
     let failed = |source| ServeError {
         listen: listen.to_owned(),
         source,
@@ -153,21 +145,20 @@ pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown)
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let Site {
-        start,
+        mut start,
         log,
-        queries,
         cache,
         access,
     } = site;
     let tap = log.map(|log| Tappable::new(log, shutdown.clone()));
-    let ring = queries
-        .as_ref()
-        .map(|queries| Arc::new(KeyRing::new(queries.client.clone())));
-    if let Some(ring) = &ring {
-        // So that the first request finds the door as it is. Where there is no answer, it is closed until there is one.
-        let _ = ring.refresh().await;
-        tokio::spawn(ring.clone().keep(shutdown.clone()));
-    }
+    start.set_map(match crate::assets::are_built() {
+        true => crate::page::Map::Here,
+        false => crate::page::Map::NotBuilt,
+    });
+    let ring = Arc::new(KeyRing::new(queries.client.clone()));
+    // So that the first request finds the door as it is. Where there is no answer, it is closed until there is one.
+    let _ = ring.refresh().await;
+    tokio::spawn(ring.clone().keep(shutdown.clone()));
     let gate = Arc::new(Gate {
         ring,
         metrics: DoorMetrics::new(),
@@ -177,27 +168,28 @@ pub async fn serve(listen: &str, site: Site, health: Health, shutdown: Shutdown)
         clock: health.clock(),
     });
     {
-        let gate = gate.clone();
+        let (gate, shutdown) = (gate.clone(), shutdown.clone());
         tokio::spawn(async move {
-            if let Some(tokens) = &gate.tokens {
-                tokens.prepare().await;
+            let Some(tokens) = &gate.tokens else { return };
+            loop {
+                tokens.refresh_when_due().await;
+                tokio::select! {
+                    () = shutdown.requested() => return,
+                    () = tokio::time::sleep(limits::ISSUER_KEYS_PAUSE) => {}
+                }
             }
         });
     }
-    let api = queries.map(|queries| Arc::new(Api::new(queries, health.clock())));
-    if let Some(api) = &api {
-        let component = health.component(QUERIES_COMPONENT, Need::Required);
-        tokio::spawn(api.store().watch(component, shutdown.clone()));
-    }
-    let live = api
-        .as_ref()
-        .map(|api| Live::start(api.of(Class::Live, ""), cache, shutdown.clone()));
+    let api = Arc::new(Api::new(queries, health.clock()));
+    let component = health.component(QUERIES_COMPONENT, Need::Required);
+    tokio::spawn(api.store().watch(component, shutdown.clone()));
+    let live = Live::start(api.of(Class::Live, ""), cache, shutdown.clone());
     let router = router(Pages { start, health, tap }, api, live, gate.clone());
     let task = tokio::spawn(run(listener, router, gate, shutdown));
     Ok(WebServer { address, task })
 }
 
-fn router(pages: Pages, api: Option<Arc<Api>>, live: Option<Arc<Live>>, gate: Arc<Gate>) -> Router {
+fn router(pages: Pages, api: Arc<Api>, live: Arc<Live>, gate: Arc<Gate>) -> Router {
     let pages = Router::new()
         .route("/", get(dashboard))
         .route("/status", get(start_page))
@@ -206,19 +198,13 @@ fn router(pages: Pages, api: Option<Arc<Api>>, live: Option<Arc<Live>>, gate: Ar
         .route("/readyz", get(readyz))
         .route(tap::PATH, get(tap::answer))
         .with_state(Arc::new(pages));
-    let routes = match api {
-        Some(api) => pages.merge(api::router(api)),
-        None => pages,
-    };
-    let routes = match live {
-        Some(live) => routes.merge(live::router(live)),
-        None => routes,
-    };
-    // Last, so that it stands before all of them.
-    routes
+    pages
+        .merge(api::router(api))
+        .merge(live::router(live))
         .merge(session::router(gate.clone()))
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
+        // Last, so that it stands before all of them.
         .layer(middleware::from_fn_with_state(gate, access::guard))
 }
 
@@ -273,6 +259,9 @@ async fn serve_connection(
 ) {
     // Answers are written in few large pieces: waiting for more only adds delay.
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    // Who takes nothing more of an answer does not keep it in memory.
+    stream.set_write_timeout(Some(limits::UNREAD_ANSWER_MAX));
     let hangup = Hangup::default();
     let router = router
         .layer(Extension(ConnectInfo(peer)))
@@ -283,7 +272,7 @@ async fn serve_connection(
             .timer(TokioTimer::new())
             .header_read_timeout(limits::REQUEST_HEAD_MAX)
             .max_buf_size(limits::WRITE_BUFFER_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
     );
     let served = async {
         tokio::select! {
@@ -369,21 +358,33 @@ mod tests {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
+    /// Queries of a store where nobody listens.
+    fn nowhere() -> Queries {
+        Queries {
+            client: clickhouse::Client::default().with_url("http://127.0.0.1:1"),
+            levels: Vec::new(),
+        }
+    }
+
     #[tokio::test]
     async fn probes_tell_live_from_ready() {
         let health = Health::new(Arc::new(ManualClock::at(0)));
-        let component = health.component("process", Need::Required);
         let (trigger, shutdown) = Shutdown::new();
-        let server = serve("127.0.0.1:0", Site::default(), health, shutdown).await.unwrap();
+        let server = serve("127.0.0.1:0", nowhere(), Site::default(), health, shutdown);
+        let server = server.await.unwrap();
         assert_eq!(ask(server.address, "/healthz").await.0, 200);
         let (status, body) = ask(server.address, "/readyz").await;
-        assert_eq!(status, 503);
+        assert_eq!(status, 503, "there is no store to ask");
         assert!(body.contains("\"ready\":false"), "{body}");
-        component.ready();
-        assert_eq!(ask(server.address, "/readyz").await.0, 200);
         let (status, body) = ask(server.address, "/").await;
-        assert!(status == 200 && body.contains("<h1>Meridian</h1>"), "{body}");
-        assert_eq!(ask(server.address, "/other").await.0, 404);
+        // The map is for everybody, where it is part of the build.
+        let is_map = status == 200 && body.contains("<title>Meridian</title>");
+        assert_eq!(is_map, crate::assets::are_built(), "{status} {body}");
+        assert_eq!(
+            ask(server.address, "/status").await.0,
+            503,
+            "who may see it is not known"
+        );
         trigger.request();
         server.stopped().await;
     }
@@ -394,7 +395,8 @@ mod tests {
         let listen = taken.local_addr().unwrap().to_string();
         let health = Health::new(Arc::new(ManualClock::at(0)));
         let (_trigger, shutdown) = Shutdown::new();
-        let refusal = serve(&listen, Site::default(), health, shutdown).await.unwrap_err();
+        let refused = serve(&listen, nowhere(), Site::default(), health, shutdown).await;
+        let refusal = refused.unwrap_err();
         assert!(refusal.to_string().contains(&listen), "{refusal}");
     }
 }

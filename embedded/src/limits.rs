@@ -171,6 +171,10 @@ pub const MQTT_STORED_BYTES_MAX: u64 = 8 << 30;
 /// the broker's store, need some.
 pub const MQTT_FREE_BYTES_MIN: u64 = 256 << 20;
 
+/// Free space below which the engine begins no INSERT and no merge: what it is in the middle of needs tens of MiB, and what it
+/// writes when there is none left is lost.
+pub const CLICKHOUSE_FREE_BYTES_MIN: u64 = 128 << 20;
+
 /// Size of a file of the MQTT broker's log. Files are deleted as a whole, and the last one is read at the start, which
 /// takes a tenth of a second at this size.
 pub const MQTT_SEGMENT_BYTES: u64 = 32 << 20;

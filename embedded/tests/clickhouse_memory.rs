@@ -40,7 +40,7 @@ fn read_slowly(server: SocketAddr) {
     // 2 GB of RowBinary.
     let query = "SELECT number, repeat('x', 92) FROM numbers(20000000) FORMAT RowBinary";
     let head = format!(
-        "POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{query}",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{query}",
         query.len()
     );
     stream.write_all(head.as_bytes()).unwrap();

@@ -9,8 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use eventlog::{
-    ConsumerEvent, Delivery, DeliveryFailure, Headers, KafkaConfig, Log, LogConfig, LogError, Message, Position,
-    ProducerLimits, SendError, Subscription, Token, TopicSpec,
+    ConsumerEvent, Delivery, DeliveryFailure, Headers, KafkaConfig, Log, LogConfig, LogError, Message, PartitionId,
+    Position, ProducerLimits, SendError, Subscription, Token, TopicPartition, TopicSpec,
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -243,4 +243,36 @@ async fn a_time_that_is_far_ahead_of_kafkas_is_told_and_another_one_is_taken() {
         stored,
         "no other was stored"
     );
+}
+
+/// As if the clock had been set back by an hour in the middle of each wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_prolongs_no_wait() {
+    const IS_CHILD: &str = "EVENTLOG_WAITS_BY_A_WRONG_CLOCK";
+    if std::env::var_os(IS_CHILD).is_some() {
+        let log = open("127.0.0.1:1", &[]).unwrap();
+        let subscription = Subscription {
+            group: "nobody".into(),
+            topics: vec![("events".into(), Headers::Skip)],
+        };
+        let mut consumer = log.consumer(subscription).unwrap();
+        let place = TopicPartition {
+            topic: "events".into(),
+            partition: PartitionId(0),
+        };
+        let bounds = consumer.bounds(&place).await;
+        assert!(matches!(bounds, Err(LogError::Unavailable { .. })), "{bounds:?}");
+        return;
+    }
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["a_clock_that_is_set_back_prolongs_no_wait", "--exact"])
+        .env(IS_CHILD, "1")
+        .env("LD_PRELOAD", rig::cache::clock_library().unwrap())
+        .env("FAKETIME", "+1h")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+    assert!(ended.expect("a wait took longer than it may").unwrap().success());
 }

@@ -3,7 +3,10 @@
 //! Made of the rows that ClickHouse gets, so that the two never say different things. Quantiles and numbers of devices
 //! are left out: their sketches are many times as large as all the rest. Of devices only where they are is told.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use schemas::rows::{DeviceRows, RollupRows, Rows};
 
@@ -54,6 +57,14 @@ impl Batch {
     #[must_use]
     pub fn snapshot_count(&self) -> usize {
         self.groups.iter().map(|group| group.snapshots.len()).sum()
+    }
+
+    /// Log partitions that it tells of.
+    #[must_use]
+    pub fn partitions(&self) -> BTreeSet<u16> {
+        let snapshots = self.groups.iter().flat_map(|group| &group.snapshots);
+        let of_snapshots = snapshots.map(|snapshot| snapshot.source.partition);
+        of_snapshots.chain(self.positions.partitions()).collect()
     }
 }
 

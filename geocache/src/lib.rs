@@ -37,12 +37,16 @@ pub trait CellCache: Send + Sync + 'static {
     fn publish(&self, batch: Batch);
 
     /// Everything that is published from now on, as soon as that can be heard: it begins with [`Notice::Lost`], since what
-    /// was before is not told.
+    /// was before is not told. Between processes that is once somebody who publishes is heard.
     fn watch(&self) -> Notices;
 
     /// ClickHouse was changed in another way than by what is published: nothing that is held counts any more, and whoever
     /// watches is told [`Notice::Lost`].
     fn lose(&self);
+
+    /// This process publishes no more: whoever watches need not miss it. Waits a moment for what was published before to be
+    /// told.
+    async fn leave(&self) {}
 
     /// What is held of a bucket; of all tenants together when that of the place is empty. May lack what was published
     /// before the cache began or was pushed out of it.

@@ -35,8 +35,17 @@ pub const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How often each publisher says how far it is, so that those who watch notice what they missed.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A publisher that said nothing for this long is gone, perhaps before it told everything.
+/// A publisher that said nothing for this long is gone, or cut off and still writing to ClickHouse: what it changes shows
+/// late by as much before anybody knows.
 pub const PUBLISHER_SILENT_MAX: Duration = Duration::from_secs(4);
+
+/// Publishers that are told apart: a hundred times as many processors as a large deployment has. With more nothing counts
+/// as heard.
+pub const PUBLISHERS_MAX: usize = 1_024;
+
+/// How long a publisher that ends waits until it has said so: as long as one answer takes. Without it, those who watch
+/// read ClickHouse until others have its partitions.
+pub const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// How often one who watches sends a word to itself, and how long that may take: else the connection is dead.
 pub const ECHO_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,6 +1,9 @@
 //! What those who watch hear: each change, or that some were lost.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -13,7 +16,8 @@ pub enum Notice {
     Changed(Arc<Batch>),
     /// Changes may have been missed: only ClickHouse knows all of them.
     Lost,
-    /// The cache has gone, and changes are missed until it is back, which begins with [`Self::Lost`].
+    /// The cache has gone, or not everybody who publishes is heard: changes are missed until that is over, which begins with
+    /// [`Self::Lost`].
     Gone,
 }
 
@@ -22,6 +26,8 @@ pub enum Notice {
 pub struct Notices {
     receiver: Receiver<Notice>,
     has_begun: bool,
+    /// What the last of [`Notice::Lost`] and [`Notice::Gone`] was, for those who fell behind and did not hear it.
+    is_gone: Arc<AtomicBool>,
 }
 
 impl Notices {
@@ -30,14 +36,16 @@ impl Notices {
         Self {
             receiver,
             has_begun: false,
+            is_gone: Arc::default(),
         }
     }
 
-    /// Notices of a channel that tells [`Notice::Lost`] when it begins.
-    pub(crate) fn later(receiver: Receiver<Notice>) -> Self {
+    /// Notices of a channel that tells [`Notice::Lost`] when it begins. `is_gone` is set before what it says is told.
+    pub(crate) fn later(receiver: Receiver<Notice>, is_gone: Arc<AtomicBool>) -> Self {
         Self {
             receiver,
             has_begun: true,
+            is_gone,
         }
     }
 
@@ -48,7 +56,10 @@ impl Notices {
         }
         match self.receiver.recv().await {
             Ok(notice) => Some(notice),
-            Err(RecvError::Lagged(_)) => Some(Notice::Lost),
+            Err(RecvError::Lagged(_)) => Some(match self.is_gone.load(Ordering::Acquire) {
+                true => Notice::Gone,
+                false => Notice::Lost,
+            }),
             Err(RecvError::Closed) => None,
         }
     }

@@ -98,6 +98,11 @@ impl Positions {
         })
     }
 
+    /// The log partition of each.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = u16> {
+        self.numbers.iter().map(|(partition, ..)| *partition)
+    }
+
     /// The same in parts of at most so many; none where there are none.
     pub(crate) fn chunks(self, count_max: usize) -> Vec<Self> {
         if self.len() <= count_max {

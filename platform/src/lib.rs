@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test, a panic is the report"))]
 
 pub mod atomic_file;
+pub mod browsers;
 pub mod clock;
 pub mod config;
 pub mod health;

@@ -14,6 +14,9 @@ use tokio::{
 /// Exit code after a second signal: the convention for "interrupted".
 const EXIT_CODE_INTERRUPTED: i32 = 130;
 
+/// Signals this soon after the first are the same one sent twice; a person needs longer to press Ctrl-C again.
+const SIGNAL_ECHO_MAX: Duration = Duration::from_millis(300);
+
 /// Tells its holder to stop. Cheap to clone; every clone is told.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
@@ -82,11 +85,18 @@ impl Signals {
         }
     }
 
-    /// The first signal requests shutdown, the second one ends the process at once. Runs until then: spawn it.
+    /// The first signal requests shutdown, a later one ends the process at once. One that follows at once is the same
+    /// wish told twice: `timeout` and shells signal a process and then its whole group. Runs until then: spawn it.
     pub async fn drive(mut self, trigger: ShutdownTrigger) {
         let name = self.next().await;
         tracing::info!(signal = name, "shutting down; send the signal again to stop at once");
         trigger.request();
+        let echoes = async {
+            loop {
+                self.next().await;
+            }
+        };
+        let _ = tokio::time::timeout(SIGNAL_ECHO_MAX, echoes).await;
         let name = self.next().await;
         tracing::error!(
             signal = name,

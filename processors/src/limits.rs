@@ -121,11 +121,15 @@ pub const RECOVERY_STEP_MAX: Duration = Duration::from_secs(45 * 60);
 /// asks where a partition begins.
 pub const ANSWER_AT_SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
+/// What the instance is in the middle of when shutdown is requested (a takeover, a commit) may take so much longer. Then
+/// it is left undone, as a crash leaves it: a log that does not answer must not hold up a stop.
+pub const STEP_AT_SHUTDOWN_MAX: Duration = Duration::from_secs(7);
+
 /// Draining at shutdown may take this long: a flush in flight, a last one, checkpoints and the commit.
-pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_secs(20);
+pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_secs(12);
 
 /// Leaving the group may take this long; the group notices by itself afterwards.
-pub const CLOSE_MAX: Duration = Duration::from_secs(10);
+pub const CLOSE_MAX: Duration = Duration::from_secs(8);
 
 /// Pause before the log is asked again. It waits out short outages by itself, so this one is longer.
 pub const LOG_RETRY_PAUSE: Duration = Duration::from_secs(2);
@@ -140,6 +144,14 @@ pub const FLUSH_DEAF_AFTER: Duration = Duration::from_secs(30);
 /// above, and nothing next to the work of a flush.
 pub const SCHEDULE_TICK: Duration = Duration::from_millis(50);
 
+const _: () = assert!(
+    ANSWER_AT_SHUTDOWN_MAX.as_secs() < STEP_AT_SHUTDOWN_MAX.as_secs(),
+    "a question under way is given up before the takeover that asks it"
+);
+const _: () = assert!(
+    STEP_AT_SHUTDOWN_MAX.as_secs() + SHUTDOWN_DRAIN_MAX.as_secs() + CLOSE_MAX.as_secs() < 30,
+    "supervisors kill what has not stopped after half a minute"
+);
 const _: () = assert!(
     REVOCATION_DRAIN_MAX.as_millis() < eventlog::limits::REVOCATION_WAIT.as_millis(),
     "the group must still be waiting when we have drained"

@@ -57,7 +57,6 @@ async fn start(
     services::check_credentials(config, clickhouse).await?;
     let mut site = Site {
         access: config.access.clone(),
-        queries: Some(services::queries(config, clickhouse)),
         cache: services::shared_cache(config, process)?,
         ..Site::default()
     };
@@ -65,6 +64,7 @@ async fn start(
     let shown = config.clickhouse.url.as_ref().map(ToString::to_string);
     site.start.add("ClickHouse", &shown.unwrap_or_default());
     site.start.add("metrics", &metrics_url);
-    let web_url = services::start_web(stages, &config.serve_listen, site, process).await?;
+    let queries = services::queries(config, clickhouse);
+    let web_url = services::start_web(stages, &config.serve_listen, queries, site, process).await?;
     Ok([("web", web_url), ("metrics", metrics_url)])
 }

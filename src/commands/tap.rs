@@ -166,7 +166,7 @@ async fn ask(address: &str, tap: &Tap, key: Option<HeaderValue>) -> Result<Respo
     let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
     let help = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "; name the file of a key with `--key-file`: `meridian keys new --scope operate` makes one that may do this"
+            "; name the file of a key with `--key-file`: `meridian keys new --all-tenants --scope operate` makes one"
         }
         _ => "",
     };

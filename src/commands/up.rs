@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clickhouse::Client;
 use dashboards::Site;
 use embedded::mqtt::{HandOver, StandingSession};
 use loadtest::fleet::{FleetOptions, run_fleet};
@@ -164,7 +165,6 @@ async fn start(
 
     let mut site = Site {
         log: Some(log),
-        queries: Some(services::queries(&config, &clickhouse)),
         cache: Some(cache),
         access: config.access.clone(),
         ..Site::default()
@@ -173,11 +173,13 @@ async fn start(
         site.start.add(name, address);
     }
     site.start.add("metrics", &metrics);
-    let http = services::start_web(stages, &config.serve_listen, site, process).await?;
+    let queries = services::queries(&config, &clickhouse);
+    let store = queries.client.clone();
+    let http = services::start_web(stages, &config.serve_listen, queries, site, process).await?;
     rows.push(("web", http.clone()));
     rows.push(("metrics", metrics.clone()));
     if demo {
-        start_fleet(stages, &mqtt, process);
+        start_fleet(stages, &mqtt, store, process);
         rows.push(("fleet", "simulated, tenant `demo`".to_owned()));
     }
     let endpoints = Endpoints {
@@ -243,7 +245,7 @@ async fn start_engine(
     Ok(engine.url)
 }
 
-fn start_fleet(stages: &mut Stages, mqtt: &str, process: &Process) {
+fn start_fleet(stages: &mut Stages, mqtt: &str, store: Client, process: &Process) {
     let (url, clock, health) = (mqtt.to_owned(), process.clock.clone(), process.health.clone());
     stages.add("fleet", limits::FLEET_DRAIN_MAX, |shutdown| async move {
         // A broker that is not ours drops what arrives before anybody has subscribed.
@@ -251,9 +253,19 @@ fn start_fleet(stages: &mut Stages, mqtt: &str, process: &Process) {
             () = startup::until_ready(&health) => {}
             () = shutdown.requested() => return Ok(()),
         }
-        let options = FleetOptions::demo(FLEET_SEED, clock.wall_ms());
+        let mut options = FleetOptions::demo(FLEET_SEED, clock.wall_ms());
+        // What was told before a restart has happened, and is not told again in another way.
+        let told_ms = told_until_ms(&store, &options.tenant).await?;
+        options.history_ms = options.history_ms.min((options.start_ms - told_ms).max(0));
         let report = run_fleet(options, &url, &shutdown).await.map_err(Failure::runtime)?;
         tracing::info!(?report, "the fleet has stopped");
         Ok(())
     });
+}
+
+/// The time of the newest event of a tenant; 0 where there is none. One of its clocks is fast, and says the future.
+async fn told_until_ms(store: &Client, tenant: &str) -> Result<i64, Failure> {
+    let newest = "SELECT toUnixTimestamp64Milli(maxIf(ts, ts <= now64(3))) FROM devices WHERE tenant = ?";
+    let newest = store.query(newest).bind(tenant).fetch_one().await;
+    newest.map_err(|error| Failure::runtime(format!("cannot ask ClickHouse for the fleet's last events: {error}")))
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     device::{Publish, Version, publish},
     meridian::{READY_MAX, Up, command, embedded_service, errors, text},
+    messages::now_ms,
     store::Store,
 };
 
@@ -194,6 +195,31 @@ async fn the_demo_has_live_rollups_of_every_level_within_half_a_minute() {
     store.wait_for(levels, 9).await;
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     assert!(store.number("SELECT count() FROM devices").await > 100);
+    // Started again, it goes on, and does not tell once more what has happened.
+    let lives_on = |after_ms: u64| {
+        let present = format!("ts BETWEEN fromUnixTimestamp64Milli({after_ms}) AND now64(3)");
+        format!("SELECT toUInt64(count() > 0) FROM measurements WHERE tenant = 'demo' AND {present}")
+    };
+    store.wait_for(&lives_on(now_ms() + 3_000), 1).await;
+    let newest =
+        "SELECT toUInt64(toUnixTimestamp64Milli(maxIf(ts, ts <= now64(3)))) FROM measurements WHERE tenant = 'demo'";
+    let told_ms = store.number(newest).await;
+    // Vehicles in tunnels tell late.
+    let of_demo = "SELECT uniqExact(device, ts) FROM measurements WHERE tenant = 'demo'";
+    let past = format!("{of_demo} AND ts < fromUnixTimestamp64Milli({})", told_ms - 120_000);
+    // All of it is there once the number rests.
+    let (mut before, mut rested_seconds) = (0, 0);
+    while before < 1_000 || rested_seconds < 3 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let count = store.number(&past).await;
+        rested_seconds = if count == before { rested_seconds + 1 } else { 0 };
+        before = count;
+    }
+    up.stop();
+    up.restart();
+    let store: Store = up.store();
+    store.wait_for(&lives_on(told_ms + 2_000), 1).await;
+    assert_eq!(store.number(&past).await, before);
     up.stop();
 }
 

@@ -353,7 +353,13 @@ async fn over_kafka_and_redis_streams_end_with_what_clickhouse_has_though_redis_
     store.wait_until_complete(800).await;
     assert_eq!(stream.shown, stored(&store, &stream, 7).await);
     assert_eq!(stream.counted.get("snapshot"), Some(&1), "{:?}", stream.counted);
-    for role in [&mut serve, &mut ingest, &mut processes[1]] {
+    // The other one has told of all that the dead one did, and says that it ends: nobody is missed, and nobody is left.
+    let last = &mut processes[1];
+    assert_eq!(last.interrupt().unwrap().code(), Some(0), "{}", last.log());
+    serve
+        .wait_for_line("no processor tells of changes any more", READY_MAX)
+        .unwrap();
+    for role in [&mut serve, &mut ingest] {
         assert_eq!(role.interrupt().unwrap().code(), Some(0), "{}", role.log());
     }
     deployment.stop();

@@ -1,5 +1,6 @@
 //! How tasks call cargo: always the toolchain of the repository, always one target folder for all of them.
 
+use crate::progress::Progress;
 use crate::shell;
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -27,6 +28,14 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
         }
     }
     command
+}
+
+/// Builds the program as people run it, and says where it is.
+pub(crate) fn build_release(progress: &mut Progress) -> Result<PathBuf> {
+    progress.step("build meridian (release)", || {
+        shell::run(&mut command(&["build", "--release", "--package", "meridian"]))
+    })?;
+    Ok(target_folder().join("release/meridian"))
 }
 
 /// What cargo knows about the packages of the workspace.

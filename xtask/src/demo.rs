@@ -10,10 +10,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut progress = Progress::new();
     parts::ensure(Part::DEMO, &mut progress)?;
     web::ensure(&mut progress)?;
-    progress.step("build meridian (release)", || {
-        shell::run(&mut cargo::command(&["build", "--release", "--package", "meridian"]))
-    })?;
-    let binary = cargo::target_folder().join("release/meridian");
+    let binary = cargo::build_release(&mut progress)?;
     progress.finish("starting the pipeline with a simulated fleet; Ctrl-C stops it");
     // Replaces this process, so that Ctrl-C and its exit code are the pipeline's own.
     let error = shell::command(&binary).args(["up", "--demo"]).args(arguments).exec();

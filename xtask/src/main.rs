@@ -1,4 +1,4 @@
-//! Project tasks: demo, test, ci, tidy, simulate, chaos, web, bench, setup, doctor. Nothing of the product may depend on this crate.
+//! Project tasks: demo, test, ci, tidy, simulate, chaos, web, look, bench, setup, doctor. Nothing of the product may depend on this crate.
 
 #![expect(clippy::print_stdout, reason = "a task talks to the person who started it")]
 
@@ -31,6 +31,7 @@ tasks of this repository
   cargo xtask simulate [--seeds N | --seed N | --help]  the whole path in simulation, with faults that follow from a seed
   cargo xtask chaos [--minutes M | --seed S | --help]  the whole path over real daemons, with faults at every hop
   cargo xtask web                                     build the page of the dashboard, to be part of the next build
+  cargo xtask look [pictures | first-paint]           the page in a browser: pictures for docs/images, how long it takes to come
   cargo xtask bench [NAME [ARGUMENTS] | --help]       all benchmarks, or one
   cargo xtask doctor                                  what is installed, what is missing, what to do
 ";
@@ -59,6 +60,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ("simulate", _) => simulate::run(rest),
         ("chaos", _) => chaos::run(rest),
         ("web", []) => web::run(),
+        ("look", _) => web::look(rest),
         ("bench", _) => bench::run(rest),
         ("doctor", []) => doctor::run(),
         ("help" | "--help" | "-h", _) => {

@@ -2,7 +2,7 @@
 //! packages that it is built with lie in the cache folder, one folder for each lock file, so that clones share them.
 
 use crate::progress::Progress;
-use crate::{parts, shell};
+use crate::{cargo, parts, shell};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs;
@@ -57,15 +57,34 @@ pub(crate) fn unit_tests() -> Result<()> {
 
 /// The page in a real browser, on the real program.
 pub(crate) fn browser_tests(program: &Path) -> Result<()> {
+    shell::run(in_browser(program)?.args(["run", "--silent", "test:browser"]))
+}
+
+/// `cargo xtask look [pictures|first-paint]`: the page of a release build as people see it.
+pub(crate) fn look(names: &[String]) -> Result<()> {
+    let mut progress = Progress::new();
+    parts::ensure(parts::Part::LOOK, &mut progress)?;
+    ensure(&mut progress)?;
+    let program = cargo::build_release(&mut progress)?;
+    progress.step("look at the page", || {
+        let mut command = in_browser(&program)?;
+        shell::run(command.args(["run", "--silent", "look", "--"]).args(names))
+    })?;
+    progress.finish("pictures are in `docs/images`: look at each of them before you commit it");
+    Ok(())
+}
+
+/// `npm`, told which program and which browser to take.
+fn in_browser(program: &Path) -> Result<Command> {
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let Some(browser) = names.iter().find_map(|name| rig::cache::program(name).ok()) else {
         bail!("no Chromium: run `cargo xtask setup`");
     };
     let mut command = npm();
-    command.args(["run", "--silent", "test:browser"]);
     command.env("MERIDIAN_PROGRAM", program).env("CHROMIUM", browser);
     // Bare machines call their language `C`, which no browser knows.
-    shell::run(command.env("LANG", "en_US.UTF-8"))
+    command.env("LANG", "en_US.UTF-8");
+    Ok(command)
 }
 
 fn npm() -> Command {

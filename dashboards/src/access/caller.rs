@@ -65,7 +65,7 @@ enum Lease {
     /// As long as the key is known as good, too.
     Key(Arc<KeyRing>, String),
     /// As long as nobody has made a key.
-    NoKeys(Option<Arc<KeyRing>>),
+    NoKeys(Arc<KeyRing>),
 }
 
 /// Who asks.
@@ -77,7 +77,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// Whoever sits at this machine, where there are no credentials.
-    pub(crate) fn local(ring: Option<Arc<KeyRing>>) -> Self {
+    pub(crate) fn local(ring: Arc<KeyRing>) -> Self {
         Self {
             grant: Arc::new(Grant {
                 account: None,
@@ -120,6 +120,11 @@ impl Caller {
         }
     }
 
+    /// The same where callers can be told apart; none where nobody has a credential.
+    pub(crate) fn known_share(&self) -> Option<&str> {
+        self.is_known().then(|| self.share())
+    }
+
     pub(crate) fn grant(&self) -> &Grant {
         &self.grant
     }
@@ -134,7 +139,7 @@ impl Caller {
         let is_good = match &self.lease {
             Lease::Expiry => true,
             Lease::Key(ring, id) => ring.is_good(id, now_ms),
-            Lease::NoKeys(ring) => ring.as_ref().is_none_or(|ring| ring.has_none()),
+            Lease::NoKeys(ring) => ring.has_none(),
         };
         is_good && self.grant.expires_ms.is_none_or(|expires_ms| now_ms < expires_ms)
     }

@@ -3,16 +3,19 @@
 //! A page of another site can let its own name point at 127.0.0.1 and would then count as ours (DNS rebinding). Its name
 //! stands in `Host`. A proxy that passes on what others ask says so in headers of its own. Must refuse both.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName};
+use platform::browsers;
 
 use crate::api::problem::{Kind, Problem};
 
 /// What proxies add about those they speak for.
-const FORWARDED: [HeaderName; 4] = [
+const FORWARDED: [HeaderName; 6] = [
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("via"),
 ];
 
 /// # Errors
@@ -24,41 +27,13 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), Problem> {
             "there are no credentials, so nothing is answered through a proxy; make a key with `meridian keys new`",
         ));
     }
-    let hosts: Vec<_> = headers.get_all(header::HOST).iter().collect();
-    match hosts[..] {
-        [host] if host.to_str().is_ok_and(is_loopback) => Ok(()),
-        _ => Err(Problem::new(
+    match browsers::is_for_this_machine(headers) {
+        true => Ok(()),
+        false => Err(Problem::new(
             Kind::HostRefused,
             "there are no credentials, so only this machine is answered, under the name localhost, 127.0.0.1 or [::1]",
         )),
     }
-}
-
-/// Whether a host, with a port or without, is this machine by its name.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((name, after)) if is_port(after) => name,
-            _ => return false,
-        },
-        None => match host.split_once(':') {
-            Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
-            Some(_) => return false,
-            None => host,
-        },
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse()
-            .is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback())
-}
-
-fn is_port(after: &str) -> bool {
-    after.is_empty()
-        || after
-            .strip_prefix(':')
-            .is_some_and(|port| port.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -77,43 +52,20 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_answered() {
-        for host in [
-            "localhost",
-            "LOCALHOST:8080",
-            "127.0.0.1",
-            "127.0.0.1:80",
-            "127.3.2.1:1",
-            "[::1]",
-            "[::1]:8080",
-            "localhost.:1",
-        ] {
-            assert!(is_answered(&[("host", host)]), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "evil.example:8080",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "10.0.0.1:8080",
-            "0.0.0.0",
-            "[::]",
-            "localhost:8080@evil.example",
-            "127.0.0.1:80:80",
-            "[::1]evil",
-            "evil.example#localhost",
-            "2130706433",
-            "0x7f.1",
-        ] {
-            assert!(!is_answered(&[("host", host)]), "{host}");
-        }
-        assert!(!is_answered(&[]));
-        assert!(!is_answered(&[("host", "localhost"), ("host", "evil.example")]));
+        assert!(is_answered(&[("host", "localhost:8080")]));
+        assert!(!is_answered(&[("host", "evil.example:8080")]));
     }
 
     #[test]
     fn nothing_is_answered_through_a_proxy() {
-        for header in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"] {
+        for header in [
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-real-ip",
+            "via",
+        ] {
             assert!(
                 !is_answered(&[("host", "127.0.0.1:8080"), (header, "10.0.0.9")]),
                 "{header}"

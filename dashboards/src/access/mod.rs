@@ -29,7 +29,6 @@ use platform::clock::Clock;
 
 use self::{
     caller::{Caller, Scope},
-    key::Proof,
     limiter::Limiter,
     ring::KeyRing,
     session::Presented,
@@ -44,7 +43,7 @@ use crate::{
 
 /// Where keys are known from, and where the server listens.
 pub(crate) struct Gate {
-    pub(crate) ring: Option<Arc<KeyRing>>,
+    pub(crate) ring: Arc<KeyRing>,
     /// What is believed of an issuer, if there is one.
     pub(crate) tokens: Option<Tokens>,
     /// It listens to this machine only.
@@ -79,13 +78,12 @@ fn needed(path: Option<&str>) -> Needed {
 impl Gate {
     /// Whether everybody who sits at this machine may see everything: nobody has made a key, or named an issuer.
     fn is_open(&self) -> bool {
-        self.is_loopback && self.tokens.is_none() && self.ring.as_ref().is_none_or(|ring| ring.has_none())
+        self.is_loopback && self.tokens.is_none() && self.ring.has_none()
     }
 
     /// Whether the door is open for all that is known: the keys were never read.
     fn may_be_open(&self) -> bool {
-        let is_unread = self.ring.as_ref().is_some_and(|ring| ring.is_unread());
-        self.is_loopback && self.tokens.is_none() && is_unread
+        self.is_loopback && self.tokens.is_none() && self.ring.is_unread()
     }
 
     /// Who asks, within the limits of the address and of the credential.
@@ -135,19 +133,17 @@ impl Gate {
     /// # Errors
     /// When it opens nothing.
     pub(crate) async fn admit(&self, presented: &Presented) -> Result<Caller, Problem> {
-        match (presented, &self.ring, &self.tokens) {
-            (Presented::Key(proof), Some(ring), _) => self.with_key(proof, ring),
-            (Presented::Token(token), _, Some(tokens)) => {
+        match presented {
+            Presented::Key(proof) => {
+                let grant = self.ring.grant(proof, self.clock.wall_ms())?.ok_or_else(refused)?;
+                Ok(Caller::with_key(grant, self.ring.clone(), proof.id.clone()))
+            }
+            Presented::Token(token) => {
+                let tokens = self.tokens.as_ref().ok_or_else(refused)?;
                 let grant = tokens.grant(token).await?;
                 Ok(Caller::until_expiry(Arc::new(grant)))
             }
-            (Presented::Key(_), None, _) | (Presented::Token(_), _, None) => Err(refused()),
         }
-    }
-
-    fn with_key(&self, proof: &Proof, ring: &Arc<KeyRing>) -> Result<Caller, Problem> {
-        let grant = ring.grant(proof, self.clock.wall_ms())?.ok_or_else(refused)?;
-        Ok(Caller::with_key(grant, ring.clone(), proof.id.clone()))
     }
 }
 

@@ -8,12 +8,13 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Extension, Router,
     body::Bytes,
-    extract::{ConnectInfo, DefaultBodyLimit, State, rejection::BytesRejection},
+    extract::{ConnectInfo, DefaultBodyLimit, FromRequest, RawQuery, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{
@@ -25,6 +26,7 @@ use super::{
 };
 use crate::{
     api::{
+        parameters::Parameters,
         problem::{Kind, Problem},
         time_text,
     },
@@ -133,21 +135,33 @@ pub(crate) fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Proble
     }
 }
 
-async fn show(caller: Option<Extension<Caller>>, problem: Option<Extension<Problem>>) -> Response {
+async fn show(
+    caller: Option<Extension<Caller>>,
+    problem: Option<Extension<Problem>>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let Some(Extension(caller)) = caller else {
         return problem
             .map_or_else(super::missing, |Extension(problem)| problem)
             .into_response();
     };
-    described(&caller).into_response()
+    let parameters = Parameters::parse(caller.asks(query.as_deref()));
+    match parameters.and_then(Parameters::finish) {
+        Ok(()) => described(&caller).into_response(),
+        Err(problem) => problem.into_response(),
+    }
 }
 
 async fn login(
     State(gate): State<Arc<Gate>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Response {
+    let headers = request.headers().clone();
+    let Ok(body) = timeout(limits::REQUEST_BODY_MAX, Bytes::from_request(request, &())).await else {
+        let detail = "the body with the key did not arrive in time; send it again";
+        return Problem::new(Kind::RequestTimeout, detail).into_response();
+    };
     match open(&gate, &headers, &body.unwrap_or_default()).await {
         Ok((caller, session)) => {
             let lasts = caller

@@ -8,7 +8,7 @@ use super::{
     Api,
     parameters::Parameters,
     problem::Problem,
-    reply::{Format, Reply},
+    reply::{About, Format, Reply},
     sql,
     table::{Column, Table},
     time_text,
@@ -61,11 +61,9 @@ pub(crate) async fn answer(api: &Api, query: Request<'_>) -> Result<Reply, Probl
                 "metric",
                 Column::Texts(rows.iter().map(|row| row.metric.clone()).collect()),
             ),
-            (
-                "last_ts",
-                Column::Texts(rows.iter().map(|row| time_text(row.last_ms)).collect()),
-            ),
+            ("last_ts", Column::Times(rows.iter().map(|row| row.last_ms).collect())),
         ],
+        about: About::default(),
     };
     let body = columns.write(format).unwrap_or_else(|| {
         let metrics = rows.into_iter().map(|row| CatalogMetric {

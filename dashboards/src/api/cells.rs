@@ -17,8 +17,8 @@ use super::{
     memory::{Kept, Question},
     parameters::Parameters,
     problem::Problem,
-    reply::{Fingerprint, Format, Reply},
-    seconds_text, sql,
+    reply::{About, Body, Fingerprint, Format, Reply},
+    sql,
     table::{Column, Table},
     time_text,
     view::{self, Aggregate, BoundingBox, View},
@@ -89,53 +89,54 @@ pub(crate) async fn answer(api: &Arc<Api>, query: Request<'_>) -> Result<Reply, 
     let mut parameters = Parameters::parse(query)?;
     let format = parameters.choice("format", &FORMATS)?;
     let asked = read(api, parameters)?;
-    let is_settled = asked.view.range.is_before(Some(api.clock.wall_ms()));
-    let (kept, is_lite) = find(api, &asked, is_settled).await?;
-    let is_settled = is_settled && !is_lite;
-    if kept.is_hit && api.cells.is_sample() {
+    let is_past = asked.view.range.is_before(Some(api.clock.wall_ms()));
+    // Before it is looked whether something has changed: then it never claims what an answer from memory lacks.
+    let told = api.changes.reach(&asked.view.tenant, asked.level.flush_interval_ms);
+    let (kept, is_lite) = find(api, &asked, is_past).await?;
+    if kept.is_hit && !api.store.is_busy() && api.cells.is_inspection_due() {
         tokio::spawn(inspect(api.clone(), asked.clone(), kept.value.clone()));
     }
-    // What holds still has seen everything that was told meanwhile.
-    let told_ms = if kept.is_hit {
-        api.changes.newest_ms(&asked.view.tenant)
-    } else {
-        None
+    let reach = match kept.is_hit {
+        // What holds still has seen everything that was told meanwhile.
+        true => kept.value.reach.and_told(told),
+        false => kept.value.reach,
     };
-    let newest_ms = kept.value.newest_ms.max(told_ms);
-    let fresh_ms = newest_ms.map(|newest_ms| newest_ms.saturating_sub_unsigned(asked.level.flush_interval_ms));
+    let flush_interval_ms = asked.level.flush_interval_ms;
+    let (fresh_ms, now_ms) = (reach.fresh_ms(flush_interval_ms), api.clock.wall_ms());
+    let complete = reach.completes(asked.view.range, flush_interval_ms, now_ms);
     let resolution = kept.value.resolution;
     let answer = Answer {
-        complete: asked.view.range.is_before(fresh_ms),
+        complete,
         coarsened: resolution < asked.resolution,
         is_lite,
         view: asked.view,
         resolution,
-        found: &kept.value,
+        found: kept.value,
         fresh_ms,
     };
     Ok(Reply {
-        body: answer.write(format),
         format,
         tag: answer.tag(format),
-        freshness_ms: fresh_ms,
-        is_settled,
+        about: answer.about(),
+        is_settled: is_past && answer.complete && !is_lite,
         age_seconds: kept.age.map(|age| age.as_secs()),
-        is_lite,
+        next: None,
+        body: answer.body(format),
     })
 }
 
 /// The answer, and whether it is coarser or older than it could be. While the store does not keep up, what is kept is
 /// used though it may have changed, and what is not is asked of the next coarser rollup.
-async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Result<(Kept<Found>, bool), Problem> {
-    let question = asked.question(api, is_settled);
+async fn find(api: &Arc<Api>, asked: &Asked, is_past: bool) -> Result<(Kept<Found>, bool), Problem> {
+    let question = || asked.question(api, is_past);
     if !api.store.is_lite() {
-        let kept = match wide::find(api, asked, is_settled).await? {
+        let kept = match wide::find(api, asked, is_past).await? {
             Some(kept) => kept,
-            None => api.cells.answer(question, api.store.is_busy()).await?,
+            None => api.cells.answer(question(), api.store.is_busy()).await?,
         };
         return Ok((kept, false));
     }
-    if let Some(kept) = wide::peek(api, asked, is_settled) {
+    if let Some(kept) = wide::peek(api, asked, is_past) {
         let is_lite = !kept.is_hit;
         let metrics = &api.cells.metrics;
         if is_lite { &metrics.lite } else { &metrics.hits }.increment(1);
@@ -144,10 +145,10 @@ async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Result<(Kept<F
     match asked.coarser(api) {
         Some(coarser) => {
             api.cells.metrics.lite.increment(1);
-            let kept = api.cells.answer(coarser.question(api, is_settled), true).await?;
+            let kept = api.cells.answer(coarser.question(api, is_past), true).await?;
             Ok((Kept { is_hit: false, ..kept }, true))
         }
-        None => Ok((api.cells.answer(question, true).await?, false)),
+        None => Ok((api.cells.answer(question(), true).await?, false)),
     }
 }
 
@@ -231,7 +232,7 @@ impl Asked {
         }
     }
 
-    pub(super) fn question(&self, api: &Arc<Api>, is_settled: bool) -> Question<Key, Found> {
+    pub(super) fn question(&self, api: &Arc<Api>, is_past: bool) -> Question<Key, Found> {
         let View {
             tenant,
             metric,
@@ -262,7 +263,7 @@ impl Asked {
                 self.resolution,
                 self.is_wide,
             ),
-            age_max: match is_settled {
+            age_max: match is_past {
                 true => Duration::from_secs(limits::SETTLED_AGE_SECONDS.into()),
                 false => limits::OPEN_AGE_MAX,
             },
@@ -280,12 +281,13 @@ impl Asked {
     }
 
     async fn ask(&self, api: &Api) -> Result<Found, Problem> {
+        let reach = api.reach(&self.view.tenant, self.level.flush_interval_ms).await?;
         if self.is_wide {
-            return wide::ask(api, self).await;
+            let cells = wide::cells(api, self).await?;
+            return Ok(Found::new(cells, self.resolution, reach).divisible());
         }
-        let newest_ms = api.freshness_ms(&self.view.tenant).await?;
         let (cells, resolution) = cells(api, self).await?;
-        Ok(Found::new(cells, resolution, newest_ms))
+        Ok(Found::new(cells, resolution, reach))
     }
 
     /// At most one more than an answer may have.
@@ -310,17 +312,38 @@ impl Asked {
 }
 
 /// What was found.
-struct Answer<'a> {
+struct Answer {
     view: View,
     resolution: u8,
     complete: bool,
     coarsened: bool,
     is_lite: bool,
-    found: &'a Found,
+    found: Arc<Found>,
     fresh_ms: Option<i64>,
 }
 
-impl Answer<'_> {
+impl Answer {
+    fn about(&self) -> About {
+        About {
+            freshness: self.fresh_ms.map(time_text),
+            range: Some(self.view.range.texts()),
+            period_seconds: Some(self.view.period),
+            resolution: Some(self.resolution),
+            is_complete: Some(self.complete),
+            is_coarsened: Some(self.coarsened),
+            is_lite: Some(self.is_lite),
+        }
+    }
+
+    fn body(self, format: Format) -> Body {
+        let row_count = match format {
+            // It is copied from what was written when it was found.
+            Format::Json => 0,
+            Format::GeoJson | Format::Csv | Format::Arrow => self.found.cells.len(),
+        };
+        Body::later(row_count, move || self.write(format))
+    }
+
     fn tag(&self, format: Format) -> String {
         let shape = [
             format as u64,
@@ -337,17 +360,17 @@ impl Answer<'_> {
     fn write(&self, format: Format) -> Bytes {
         match format {
             Format::Json => self.found.written_into(&self.json()).into(),
-            Format::GeoJson => {
-                let document = serde_json::to_vec(&self.geojson());
-                document.expect("text and numbers are always JSON").into()
-            }
+            Format::GeoJson => self.geojson().into(),
             Format::Csv | Format::Arrow => {
                 let columns = vec![
                     ("cell", Column::Texts(self.found.names())),
                     ("value", Column::Numbers(self.found.values())),
                     ("count", Column::Counts(self.found.counts())),
                 ];
-                let table = Table { columns };
+                let table = Table {
+                    columns,
+                    about: self.about(),
+                };
                 table.write(format).expect("the format is one of tables")
             }
         }
@@ -355,13 +378,14 @@ impl Answer<'_> {
 
     /// All but the hexagons, which are written already.
     fn json(&self) -> Cells {
+        let (from, to) = self.view.range.texts();
         Cells {
             metric: self.view.metric.clone(),
             agg: self.view.aggregate.name(),
             period: self.view.period,
             res: self.resolution,
-            from: seconds_text(self.view.range.from),
-            to: seconds_text(self.view.range.to),
+            from,
+            to,
             cells: Vec::new(),
             values: Vec::new(),
             counts: Vec::new(),
@@ -372,25 +396,26 @@ impl Answer<'_> {
         }
     }
 
-    fn geojson(&self) -> Value {
+    fn geojson(&self) -> Vec<u8> {
         let features = self.found.cells.iter().map(|cell| {
             let outline = CellIndex::try_from(cell.hexagon).map_or(Value::Null, geojson::hexagon);
             let name = format!("{:x}", cell.hexagon);
             let properties = json!({"cell": name, "value": finite(cell.value), "count": cell.events});
             json!({"type": "Feature", "id": name, "geometry": outline, "properties": properties})
         });
+        let (from, to) = self.view.range.texts();
         let members = json!({
             "metric": self.view.metric,
             "agg": self.view.aggregate.name(),
             "period": self.view.period,
             "res": self.resolution,
-            "from": seconds_text(self.view.range.from),
-            "to": seconds_text(self.view.range.to),
+            "from": from,
+            "to": to,
             "freshness": self.fresh_ms.map(time_text),
             "complete": self.complete,
             "coarsened": self.coarsened,
             "lite": self.is_lite,
         });
-        geojson::collection(features.collect(), members)
+        geojson::collection(features, members)
     }
 }

@@ -10,7 +10,9 @@ use std::{
 };
 
 use geocache::{Batch, Place};
+use tokio::time::Instant;
 
+use super::arrivals::{Arrivals, Reach};
 use crate::{StoredLevel, limits};
 
 /// What changed when, counted in batches.
@@ -31,7 +33,7 @@ struct State {
     levels: HashMap<Key, Touched>,
     /// Buckets in all of `levels`.
     bucket_count: usize,
-    newest_ms: HashMap<String, i64>,
+    arrivals: HashMap<String, Arrivals>,
 }
 
 /// The last changes of a level.
@@ -62,9 +64,10 @@ impl Changes {
                 state.mark(tenant, &group.place, now);
             }
         }
+        let told_at = Instant::now();
         for (tenant, newest_ms) in &batch.newest_ms {
             for tenant in [&**tenant, ""] {
-                state.see(tenant, *newest_ms);
+                state.see(tenant, *newest_ms, told_at);
             }
         }
         if state.bucket_count > limits::CHANGED_BUCKETS_MAX {
@@ -76,6 +79,7 @@ impl Changes {
     pub(crate) fn begin(&self) {
         let mut state = self.state();
         state.now = Some(state.now.map_or(state.floor, |now| now) + 1);
+        state.arrivals.clear();
         state.forget();
     }
 
@@ -83,6 +87,7 @@ impl Changes {
     pub(crate) fn end(&self) {
         let mut state = self.state();
         state.floor = state.now.take().unwrap_or(state.floor);
+        state.arrivals.clear();
         state.forget_levels();
     }
 
@@ -101,9 +106,11 @@ impl Changes {
         Some(last.max(state.floor))
     }
 
-    /// The newest event time of a tenant that was told.
-    pub(crate) fn newest_ms(&self, tenant: &str) -> Option<i64> {
-        self.state().newest_ms.get(tenant).copied()
+    /// How far the events of a tenant reach that were told since changes are told; none where none were.
+    pub(crate) fn reach(&self, tenant: &str, flush_interval_ms: u64) -> Option<Reach> {
+        let state = self.state();
+        let arrivals = state.arrivals.get(tenant)?;
+        Some(arrivals.reach(Instant::now(), flush_interval_ms))
     }
 }
 
@@ -141,11 +148,14 @@ impl State {
         self.bucket_count += self.levels.entry(key).or_default().mark(place.bucket_seconds, now);
     }
 
-    fn see(&mut self, tenant: &str, newest_ms: i64) {
-        if let Some(held) = self.newest_ms.get_mut(tenant) {
-            *held = (*held).max(newest_ms);
-        } else if self.newest_ms.len() < limits::CHANGED_BUCKETS_MAX {
-            self.newest_ms.insert(tenant.to_owned(), newest_ms);
+    fn see(&mut self, tenant: &str, newest_ms: i64, told_at: Instant) {
+        if let Some(arrivals) = self.arrivals.get_mut(tenant) {
+            arrivals.see(newest_ms, told_at);
+        } else if self.arrivals.len() < limits::TOLD_TENANTS_MAX {
+            self.arrivals
+                .entry(tenant.to_owned())
+                .or_default()
+                .see(newest_ms, told_at);
         }
     }
 
@@ -210,10 +220,14 @@ mod tests {
             ..MINUTES
         };
         assert_eq!(changes.version("a", "speed", &hours, 0..7_200), before);
-        assert_eq!((changes.newest_ms("a"), changes.newest_ms("b")), (Some(5), None));
+        let newest_ms = |tenant: &str| changes.reach(tenant, 1_000).and_then(|reach| reach.newest_ms);
+        assert_eq!(
+            (newest_ms("a"), newest_ms(""), newest_ms("b")),
+            (Some(5), Some(5), None)
+        );
         // Whatever happened meanwhile, nothing that was known before holds.
         changes.end();
-        assert_eq!(version("a", 0..7_200), None);
+        assert_eq!((version("a", 0..7_200), newest_ms("a")), (None, None));
         changes.begin();
         assert!(version("b", 0..60) > after);
     }

@@ -11,7 +11,7 @@ use super::{
     Api, finite, geojson,
     parameters::{self, Parameters},
     problem::{Kind, Problem},
-    reply::{Format, Reply},
+    reply::{About, Format, Reply},
     sql,
     table::{Column, Table},
     time_text,
@@ -127,21 +127,24 @@ pub(crate) async fn list(api: &Api, query: Request<'_>) -> Result<Reply, Problem
     };
     parameters.finish()?;
     let (rows, next) = page.read(api).await?;
+    let next_query = next
+        .as_deref()
+        .map(|next| parameters::with(query.query, &[("cursor", next)]));
     let body = match format {
-        Format::Json => to_json(&Devices {
-            devices: rows.into_iter().map(DeviceRow::into_device).collect(),
-            next,
-        }),
+        Format::Json => {
+            let devices = rows.into_iter().map(DeviceRow::into_device).collect();
+            to_json(&Devices { devices, next }).into()
+        }
         Format::GeoJson => {
             let features = rows.into_iter().map(|row| {
                 let position = geojson::point(row.lat, row.lon);
                 json!({"type": "Feature", "geometry": position, "properties": row.into_device()})
             });
-            to_json(&geojson::collection(features.collect(), json!({"next": next})))
+            geojson::collection(features, json!({"next": next})).into()
         }
-        Format::Csv | Format::Arrow => return Ok(Reply::changing(table(rows).write(format).expect("a table"), format)),
+        Format::Csv | Format::Arrow => table(rows).write(format).expect("the format is one of tables"),
     };
-    Ok(Reply::changing(body.into(), format))
+    Ok(Reply::changing(body, format).before(next_query))
 }
 
 /// The cursor is the device where the last page ended. No name has a slash.
@@ -158,7 +161,7 @@ fn read_cursor(parameters: &mut Parameters) -> Result<(String, String), Problem>
 }
 
 fn table(rows: Vec<DeviceRow>) -> Table {
-    let times = rows.iter().map(|row| time_text(row.ts_ms)).collect();
+    let times = rows.iter().map(|row| row.ts_ms).collect();
     let latitudes = rows.iter().map(|row| row.lat).collect();
     let longitudes = rows.iter().map(|row| row.lon).collect();
     let (tenants, devices) = rows.into_iter().map(|row| (row.tenant, row.device)).unzip();
@@ -166,10 +169,11 @@ fn table(rows: Vec<DeviceRow>) -> Table {
         columns: vec![
             ("tenant", Column::Texts(tenants)),
             ("device", Column::Texts(devices)),
-            ("ts", Column::Texts(times)),
+            ("ts", Column::Times(times)),
             ("lat", Column::Numbers(latitudes)),
             ("lon", Column::Numbers(longitudes)),
         ],
+        about: About::default(),
     }
 }
 
@@ -308,7 +312,7 @@ pub(crate) async fn nearby(api: &Api, query: Request<'_>) -> Result<Reply, Probl
             let features = devices.iter().map(
                 |near| json!({"type": "Feature", "geometry": geojson::point(near.lat, near.lon), "properties": near}),
             );
-            to_json(&geojson::collection(features.collect(), Value::Null))
+            geojson::collection(features, Value::Null)
         }
         _ => to_json(&Nearby { devices }),
     };

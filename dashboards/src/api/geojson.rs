@@ -9,13 +9,29 @@ use serde_json::{Value, json};
 /// Longitude and latitude in degrees.
 type Position = (f64, f64);
 
-/// A collection of features.
-pub(crate) fn collection(features: Vec<Value>, members: Value) -> Value {
-    let mut collection = json!({"type": "FeatureCollection", "features": features});
-    if let (Some(collection), Value::Object(members)) = (collection.as_object_mut(), members) {
-        collection.extend(members);
+/// A collection of features, written one after the other: all of them as values would take ten times the memory of the
+/// document.
+pub(crate) fn collection(features: impl Iterator<Item = Value>, members: Value) -> Vec<u8> {
+    let mut head = json!({"type": "FeatureCollection"});
+    if let (Some(head), Value::Object(members)) = (head.as_object_mut(), members) {
+        head.extend(members);
     }
-    collection
+    let write = |document: &mut Vec<u8>, value: &Value| {
+        serde_json::to_writer(document, value).expect("text and numbers are always JSON");
+    };
+    let mut document = Vec::new();
+    write(&mut document, &head);
+    // Its last brace comes after the features.
+    document.pop();
+    document.extend(b",\"features\":[");
+    for (index, feature) in features.enumerate() {
+        if index > 0 {
+            document.push(b',');
+        }
+        write(&mut document, &feature);
+    }
+    document.extend(b"]}");
+    document
 }
 
 pub(crate) fn point(lat: f64, lon: f64) -> Value {
@@ -176,6 +192,16 @@ mod tests {
             .iter()
             .map(|ring| ring.as_array().unwrap().iter().map(position).collect())
             .collect()
+    }
+
+    #[test]
+    fn a_collection_is_a_document_with_its_members_whatever_is_in_it() {
+        for count in [0, 1, 3] {
+            let features: Vec<Value> = (0..count).map(|id| json!({"type": "Feature", "id": id})).collect();
+            let expected = json!({"type": "FeatureCollection", "next": "a\"}", "features": features});
+            let written = collection(features.into_iter(), json!({"next": "a\"}"}));
+            assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clickhouse::Row;
 use h3o::{CellIndex, LatLng};
 use serde::{Deserialize, Serialize};
 
-use super::{finite, memory::Weigh, reply::Fingerprint, view::BoundingBox};
+use super::{arrivals::Reach, finite, memory::Weigh, reply::Fingerprint, view::BoundingBox};
 
 /// One hexagon.
 #[derive(Clone, Debug, Deserialize, Row)]
@@ -23,7 +23,8 @@ pub(crate) struct Cell {
 pub(crate) struct Found {
     pub(crate) cells: Vec<Cell>,
     pub(crate) resolution: u8,
-    pub(crate) newest_ms: Option<i64>,
+    /// As it was when they were asked for.
+    pub(crate) reach: Reach,
     /// The same as the columns of a JSON document.
     written: String,
     fingerprint: u64,
@@ -59,7 +60,7 @@ impl Weigh for Found {
 }
 
 impl Found {
-    pub(crate) fn new(cells: Vec<Cell>, resolution: u8, newest_ms: Option<i64>) -> Self {
+    pub(crate) fn new(cells: Vec<Cell>, resolution: u8, reach: Reach) -> Self {
         let numbers: Vec<u64> = cells.iter().flat_map(|cell| [cell.hexagon, cell.events]).collect();
         let values: Vec<f64> = cells.iter().map(|cell| cell.value).collect();
         let mut found = Self {
@@ -67,7 +68,7 @@ impl Found {
             written: String::new(),
             cells,
             resolution,
-            newest_ms,
+            reach,
             cuts: None,
         };
         let columns = Columns {
@@ -107,7 +108,7 @@ impl Found {
         let pairs = self.cells.iter().zip(&cuts.centres);
         let inside = pairs.filter(|(_, (latitude, longitude))| place.holds(*latitude, *longitude));
         let cells = inside.map(|(cell, _)| cell.clone()).collect();
-        let cut = Arc::new(Self::new(cells, self.resolution, self.newest_ms));
+        let cut = Arc::new(Self::new(cells, self.resolution, self.reach));
         cuts.keep(place.bits(), cut.clone(), self.own_weight_bytes());
         cut
     }
@@ -184,7 +185,7 @@ mod tests {
             value: *value,
             events: *events,
         };
-        Found::new(cells.iter().map(cell).collect(), 7, None)
+        Found::new(cells.iter().map(cell).collect(), 7, Reach::stored(None, None, None))
     }
 
     /// An answer with fields on both sides of its columns.

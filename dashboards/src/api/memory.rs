@@ -38,7 +38,7 @@ pub(crate) struct Kept<V> {
 pub(crate) struct Memory<K, V> {
     shelf: Mutex<Shelf<K, V>>,
     pub(crate) metrics: MemoryMetrics,
-    hits: AtomicU64,
+    inspected_at: Mutex<Option<Instant>>,
 }
 
 struct Shelf<K, V> {
@@ -89,7 +89,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, V: Weigh> Memory<K, V> {
                 uses: 0,
             }),
             metrics: MemoryMetrics::new(),
-            hits: AtomicU64::new(0),
+            inspected_at: Mutex::new(None),
         })
     }
 
@@ -131,10 +131,16 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, V: Weigh> Memory<K, V> {
         slot.fresh(question, Instant::now()).or_else(|| slot.stale())
     }
 
-    /// True for one hit of so many: it is to be compared with the store.
-    pub(crate) fn is_sample(&self) -> bool {
-        let hits = self.hits.fetch_add(1, Ordering::Relaxed);
-        hits.is_multiple_of(limits::HITS_PER_INSPECTION)
+    /// True for one hit now and then, which is to be compared with the store: what that costs does not grow with those who
+    /// ask.
+    pub(crate) fn is_inspection_due(&self) -> bool {
+        let now = Instant::now();
+        let mut inspected_at = self.inspected_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = inspected_at.is_none_or(|last| now - last >= limits::INSPECTION_INTERVAL);
+        if is_due {
+            *inspected_at = Some(now);
+        }
+        is_due
     }
 
     async fn ask(&self, slot: &Arc<Slot<V>>, question: &Question<K, V>, asked_at: Instant) -> Result<Kept<V>, Problem> {

@@ -4,6 +4,7 @@
 //! in the format that was asked for. Every query binds the tenant. Nothing here writes. What is kept of answers is used
 //! only as long as nothing has changed.
 
+pub(crate) mod arrivals;
 mod catalog;
 mod cells;
 pub(crate) mod changes;
@@ -40,10 +41,11 @@ use platform::clock::Clock;
 use serde::Deserialize;
 
 use self::{
+    arrivals::Reach,
     changes::Changes,
     memory::Memory,
     problem::{Kind, Problem},
-    reply::{Format, Reply},
+    reply::{Format, Reply, Writers},
     store::Store,
     turns::Class,
 };
@@ -66,11 +68,19 @@ pub(crate) struct Api {
     cells: Arc<Memory<cells::Key, hexagons::Found>>,
     /// Which of them are not worth asking for to cut others out.
     refusals: Arc<wide::Refusals>,
+    writers: Arc<Writers>,
 }
 
-#[derive(Deserialize, Row)]
+#[derive(Default, Deserialize, Row)]
 struct Newest {
     newest_ms: i64,
+    settled_ms: i64,
+}
+
+impl Newest {
+    fn newest_ms(&self) -> Option<i64> {
+        (self.newest_ms > 0).then_some(self.newest_ms)
+    }
 }
 
 impl Api {
@@ -83,6 +93,7 @@ impl Api {
             nearby: Nearby::new(),
             cells: Memory::new(),
             refusals: Arc::default(),
+            writers: Arc::new(Writers::new()),
         }
     }
 
@@ -107,12 +118,26 @@ impl Api {
         self.of(class, request.caller.share())
     }
 
+    /// How far what is stored of a tenant reaches, for a level that is flushed at this interval. As [`Self::freshness_ms`].
+    async fn reach(&self, tenant: &str, flush_interval_ms: u64) -> Result<Reach, Problem> {
+        let told = self.changes.reach(tenant, flush_interval_ms);
+        let wait_ms = i64::try_from(arrivals::wait_max(flush_interval_ms).as_millis()).unwrap_or(i64::MAX);
+        let received_ms = self.clock.wall_ms().saturating_sub(wait_ms);
+        let newest = self.newest(tenant, received_ms).await?;
+        Ok(Reach::stored(newest.newest_ms(), Some(newest.settled_ms), told))
+    }
+
     /// The newest time of what is stored of a tenant; none before its first event. Must be asked before the data: then
     /// it never claims what the data lacks.
     pub(crate) async fn freshness_ms(&self, tenant: &str) -> Result<Option<i64>, Problem> {
+        Ok(self.newest(tenant, i64::MAX).await?.newest_ms())
+    }
+
+    /// The newest times of what is stored of a tenant, and of what was received by then.
+    async fn newest(&self, tenant: &str, received_ms: i64) -> Result<Newest, Problem> {
         let query = self.store.query(sql::FRESHNESS).param("tenant", tenant);
-        let rows: Vec<Newest> = self.store.rows(query).await?;
-        Ok(rows.first().map(|row| row.newest_ms).filter(|newest_ms| *newest_ms > 0))
+        let rows: Vec<Newest> = self.store.rows(query.param("received_ms", received_ms)).await?;
+        Ok(rows.into_iter().next().unwrap_or_default())
     }
 }
 
@@ -142,7 +167,7 @@ async fn get_cells(
 ) -> Response {
     let request = caller.asks(query.as_deref());
     let api = api.asked_by(request);
-    reply::respond(&headers, cells::answer(&api, request).await)
+    reply::respond(&api.writers, &headers, cells::answer(&api, request).await).await
 }
 
 async fn get_series(
@@ -153,7 +178,7 @@ async fn get_series(
 ) -> Response {
     let request = caller.asks(query.as_deref());
     let api = api.asked_by(request);
-    reply::respond(&headers, series::answer(&api, request).await)
+    reply::respond(&api.writers, &headers, series::answer(&api, request).await).await
 }
 
 async fn get_devices(
@@ -164,7 +189,7 @@ async fn get_devices(
 ) -> Response {
     let request = caller.asks(query.as_deref());
     let api = api.asked_by(request);
-    reply::respond(&headers, devices::list(&api, request).await)
+    reply::respond(&api.writers, &headers, devices::list(&api, request).await).await
 }
 
 async fn get_device(
@@ -180,7 +205,7 @@ async fn get_device(
         Ok((tenant, device)) => devices::one(&api, tenant, device, request).await,
         Err(problem) => Err(problem),
     };
-    reply::respond(&headers, answer)
+    reply::respond(&api.writers, &headers, answer).await
 }
 
 async fn get_track(
@@ -196,7 +221,7 @@ async fn get_track(
         Ok((tenant, device)) => track::answer(&api, tenant, device, request).await,
         Err(problem) => Err(problem),
     };
-    reply::respond(&headers, answer)
+    reply::respond(&api.writers, &headers, answer).await
 }
 
 async fn get_nearby(
@@ -207,7 +232,7 @@ async fn get_nearby(
 ) -> Response {
     let request = caller.asks(query.as_deref());
     let api = api.asked_by(request);
-    reply::respond(&headers, devices::nearby(&api, request).await)
+    reply::respond(&api.writers, &headers, devices::nearby(&api, request).await).await
 }
 
 async fn get_catalog(
@@ -218,11 +243,16 @@ async fn get_catalog(
 ) -> Response {
     let request = caller.asks(query.as_deref());
     let api = api.asked_by(request);
-    reply::respond(&headers, catalog::answer(&api, request).await)
+    reply::respond(&api.writers, &headers, catalog::answer(&api, request).await).await
 }
 
-async fn get_openapi(headers: HeaderMap) -> Response {
-    reply::respond(&headers, Ok(Reply::changing(openapi::document().into(), Format::Json)))
+async fn get_openapi(State(api): Shared, headers: HeaderMap) -> Response {
+    reply::respond(
+        &api.writers,
+        &headers,
+        Ok(Reply::changing(openapi::document().into(), Format::Json)),
+    )
+    .await
 }
 
 /// What programs are told about this API.

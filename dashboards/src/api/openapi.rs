@@ -1,10 +1,14 @@
 //! The description of the API for programs: OpenAPI 3.1, made from the types that are answered and from the tables of
 //! parameters below.
 
+mod operations;
+
+use serde_json::Value;
 use utoipa::{
     OpenApi, PartialSchema, ToSchema,
     openapi::{
-        ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Ref, RefOr, Required, Response, ResponseBuilder, Type,
+        ContentBuilder, HeaderBuilder, HttpMethod, KnownFormat, ObjectBuilder, PathItem, Ref, RefOr, Required,
+        Response, ResponseBuilder, SchemaFormat, Type,
         path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         schema::Schema,
@@ -12,9 +16,9 @@ use utoipa::{
     },
 };
 
+use self::operations::{HEADERS, Kind, Operation, operations};
 use super::{
     catalog::Catalog, cells::Cells, devices, problem::ProblemDocument, reply::Format, series::Series, track::Track,
-    view::Aggregate,
 };
 use crate::{
     access::session::{self, Session},
@@ -77,7 +81,7 @@ fn describe_credentials(document: &mut utoipa::openapi::OpenApi) {
     info(
         title = "Meridian query API",
         version = "1",
-        description = "What is stored, read only. Times are RFC 3339 text or Unix milliseconds. Every answer has an \
+        description = "What is stored, read only. Times are RFC 3339 text, or Unix seconds or milliseconds. Every answer but streams and `session` has an \
                        `ETag`; refusals are problem documents (RFC 9457).",
         license(name = "Apache-2.0"),
     ),
@@ -98,254 +102,26 @@ fn describe_credentials(document: &mut utoipa::openapi::OpenApi) {
 )]
 struct Description;
 
-/// What a parameter may be.
-enum Kind {
-    Text,
-    Number,
-    Integer,
-    Choice(Vec<&'static str>),
-}
-
-/// A parameter: name, kind, meaning. Whether it must be given is said by the operation.
-type Described = (&'static str, Kind, &'static str);
-
-struct Operation {
-    path: &'static str,
-    id: &'static str,
-    summary: &'static str,
-    answer: String,
-    /// None: a stream of events.
-    formats: &'static [Format],
-    in_path: bool,
-    required: &'static [&'static str],
-    parameters: Vec<Described>,
-}
-
-const ALL_FORMATS: &[Format] = &[Format::Json, Format::GeoJson, Format::Csv, Format::Arrow];
-
-fn operations() -> Vec<Operation> {
-    vec![
-        Operation {
-            path: "/api/v1/cells",
-            id: "cells",
-            summary: "Hexagons in view: one value for each over the whole range",
-            answer: Cells::name().into_owned(),
-            formats: ALL_FORMATS,
-            in_path: false,
-            required: &["metric"],
-            parameters: join(
-                view(),
-                [
-                    bbox("Cells whose centre lies in it"),
-                    resolution("H3 resolution; none: one that fits the view"),
-                ],
-            ),
-        },
-        Operation {
-            path: "/api/v1/series",
-            id: "series",
-            summary: "One value for each bucket: of a tenant, a box, a cell or a device",
-            answer: Series::name().into_owned(),
-            formats: &[Format::Json, Format::Csv, Format::Arrow],
-            in_path: false,
-            required: &["metric"],
-            parameters: join(
-                view(),
-                [
-                    ("cell", Kind::Text, "H3 cell, 15 hexadecimal digits"),
-                    (
-                        "device",
-                        Kind::Text,
-                        "One device, from its measurements; of every tenant that has one of this name, unless `tenant` chooses",
-                    ),
-                    bbox("Cells at `res` whose centre lies in it"),
-                    resolution("H3 resolution of the cells in a `bbox`; none: 9"),
-                ],
-            ),
-        },
-        Operation {
-            path: "/api/v1/devices",
-            id: "devices",
-            summary: "Last known state of devices, in the order of their names",
-            answer: devices::Devices::name().into_owned(),
-            formats: ALL_FORMATS,
-            in_path: false,
-            required: &[],
-            parameters: vec![
-                tenant(),
-                bbox("Devices whose last position lies in it"),
-                (
-                    "search",
-                    Kind::Text,
-                    "Devices with this in their name, whatever the case of letters",
-                ),
-                limit(),
-                cursor(),
-            ],
-        },
-        Operation {
-            path: "/api/v1/devices/{tenant}/{device}",
-            id: "device",
-            summary: "Last known state of one device",
-            answer: devices::Device::name().into_owned(),
-            formats: &[Format::Json],
-            in_path: true,
-            required: &[],
-            parameters: Vec::new(),
-        },
-        Operation {
-            path: "/api/v1/devices/{tenant}/{device}/track",
-            id: "track",
-            summary: "Where a device was",
-            answer: Track::name().into_owned(),
-            formats: ALL_FORMATS,
-            in_path: true,
-            required: &[],
-            parameters: join(range(), [limit(), cursor()]),
-        },
-        nearby(),
-        live(),
-        Operation {
-            path: session::PATH,
-            id: "session",
-            summary: "Who asks, and what may be asked",
-            answer: Session::name().into_owned(),
-            formats: &[Format::Json],
-            in_path: false,
-            required: &[],
-            parameters: Vec::new(),
-        },
-        Operation {
-            path: "/api/v1/metrics-catalog",
-            id: "metricsCatalog",
-            summary: "What is measured, and when last",
-            answer: Catalog::name().into_owned(),
-            formats: &[Format::Json, Format::Csv],
-            in_path: false,
-            required: &[],
-            parameters: vec![tenant()],
-        },
-    ]
-}
-
-fn live() -> Operation {
-    let adding_up = ["avg", "count", "sum", "min", "max"];
-    Operation {
-        path: "/api/v1/live",
-        id: "live",
-        summary: "Hexagons of the open bucket as they change: events `snapshot`, `delta` and `gap`",
-        answer: LiveCells::name().into_owned(),
-        formats: &[],
-        in_path: false,
-        required: &["metric"],
-        parameters: vec![
-            ("metric", Kind::Text, "One of the metrics catalog"),
-            tenant(),
-            (
-                "agg",
-                Kind::Choice(adding_up.to_vec()),
-                "What is made of the values; none: `avg`",
-            ),
-            (
-                "period",
-                Kind::Integer,
-                "Seconds, a stored period; none: the shortest one",
-            ),
-            bbox("Cells whose centre lies in it; none: the world"),
-            resolution("H3 resolution; none: as fits the box"),
-        ],
-    }
-}
-
-fn nearby() -> Operation {
-    Operation {
-        path: "/api/v1/nearby",
-        id: "nearby",
-        summary: "Devices nearest to a place, by great-circle distance",
-        answer: devices::Nearby::name().into_owned(),
-        formats: &[Format::Json, Format::GeoJson],
-        in_path: false,
-        required: &["lat", "lon"],
-        parameters: vec![
-            tenant(),
-            ("lat", Kind::Number, "Degrees"),
-            ("lon", Kind::Number, "Degrees"),
-            ("radius_m", Kind::Number, "Greatest distance; none: everywhere"),
-            limit(),
-        ],
-    }
-}
-
-fn join<const N: usize>(mut first: Vec<Described>, second: [Described; N]) -> Vec<Described> {
-    first.extend(second);
-    first
-}
-
-fn tenant() -> Described {
-    ("tenant", Kind::Text, "Of this tenant only; none: all of them")
-}
-
-fn range() -> Vec<Described> {
-    vec![
-        (
-            "from",
-            Kind::Text,
-            "RFC 3339 text or Unix milliseconds; none: an hour before `to`",
-        ),
-        ("to", Kind::Text, "Not part of the range; none: now"),
-    ]
-}
-
-fn view() -> Vec<Described> {
-    let aggregates = Aggregate::ALL.iter().map(|(name, _)| *name).collect();
-    let mut parameters = join(
-        range(),
-        [
-            tenant(),
-            ("metric", Kind::Text, "One of the metrics catalog"),
-            (
-                "agg",
-                Kind::Choice(aggregates),
-                "What is made of the values; none: `avg`",
-            ),
-            (
-                "period",
-                Kind::Integer,
-                "Seconds; the range is widened to whole periods; none: as fits the range",
-            ),
-        ],
-    );
-    parameters.rotate_left(2);
-    parameters
-}
-
-fn bbox(which: &'static str) -> Described {
-    ("bbox", Kind::Text, which)
-}
-
-fn resolution(default: &'static str) -> Described {
-    ("res", Kind::Integer, default)
-}
-
-fn limit() -> Described {
-    ("limit", Kind::Integer, "How many at most")
-}
-
-fn cursor() -> Described {
-    ("cursor", Kind::Text, "`next` of the page before")
-}
-
 impl Kind {
     fn schema(&self) -> RefOr<Schema> {
-        match self {
-            Self::Text => String::schema(),
-            Self::Number => f64::schema(),
-            Self::Integer => u32::schema(),
-            Self::Choice(words) => {
-                let object = ObjectBuilder::new().schema_type(Type::String);
-                Schema::Object(object.enum_values(Some(words.iter().copied())).build()).into()
-            }
-        }
+        let of_type = |kind| ObjectBuilder::new().schema_type(kind);
+        let object = match self {
+            Self::Text => return String::schema(),
+            Self::Number(least, most, default) => of_type(Type::Number)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)))
+                .minimum(Some(*least))
+                .maximum(Some(*most))
+                .default(default.map(Value::from)),
+            Self::Integer(least, most, default) => of_type(Type::Integer)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+                .minimum(Some(*least))
+                .maximum(Some(*most))
+                .default(default.map(Value::from)),
+            Self::Choice(words, default) => of_type(Type::String)
+                .enum_values(Some(words.iter().copied()))
+                .default(default.map(Value::from)),
+        };
+        Schema::Object(object.build()).into()
     }
 }
 
@@ -364,27 +140,37 @@ impl Operation {
             let is_required = self.required.contains(name);
             operation = operation.parameter(parameter(name, kind, about, ParameterIn::Query, is_required));
         }
+        for (name, kind, about) in &self.in_head {
+            operation = operation.parameter(parameter(name, kind, about, ParameterIn::Header, false));
+        }
         if self.formats.len() > 1 {
-            let names = self.formats.iter().map(|format| format.name()).collect();
+            let names: Vec<&str> = self.formats.iter().map(|format| format.name()).collect();
+            let first = names.first().copied();
             let about = "How the answer is written; none: `json`";
             operation = operation.parameter(parameter(
                 "format",
-                &Kind::Choice(names),
+                &Kind::Choice(names, first),
                 about,
                 ParameterIn::Query,
                 false,
             ));
         }
         operation = operation.response("200", self.answer());
-        operation = operation.response(
-            "304",
-            Response::new("Nothing changed since the `If-None-Match` of the request"),
-        );
+        if self.is_tagged {
+            operation = operation.response(
+                "304",
+                Response::new("Nothing changed since the `If-None-Match` of the request"),
+            );
+        }
         with_problems(operation).build()
     }
 
     fn answer(&self) -> Response {
         let mut response = ResponseBuilder::new().description("The answer");
+        for (name, about) in HEADERS.iter().filter(|(name, _)| self.headers.contains(name)) {
+            let header = HeaderBuilder::new().schema(Some(String::schema()));
+            response = response.header(*name, header.description(Some(*about)).build());
+        }
         if self.formats.is_empty() {
             let data = ContentBuilder::new().schema(Some(Ref::from_schema_name(self.answer.clone())));
             return response.content("text/event-stream", data.build()).build();
@@ -422,7 +208,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("422", "The answer would take too much work"),
     (
         "429",
-        "Too many requests, or too many queries at once; see `Retry-After`",
+        "Too many requests, queries at once, or live streams of one tenant or key; see `Retry-After`",
     ),
     (
         "503",
@@ -486,6 +272,8 @@ mod tests {
                     "{path} {status}"
                 );
             }
+            let is_tagged = !["/live", "/session"].iter().any(|end| path.ends_with(end));
+            assert_eq!(answers["304"].is_object(), is_tagged, "{path}");
         }
     }
 }

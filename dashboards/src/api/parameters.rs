@@ -114,25 +114,33 @@ impl Parameters {
         self.text(name).map(|text| number(name, &text, least, most)).transpose()
     }
 
-    /// A time as Unix milliseconds or RFC 3339 text.
+    /// A time as devices may write it too: an integer in a unit that its magnitude tells, or RFC 3339 text.
     pub(crate) fn time_ms(&mut self, name: &str) -> Result<Option<i64>, Problem> {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
-        let is_integer = !text.is_empty() && text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let time_ms = match is_integer {
-            true => text.parse().ok(),
-            false => timestamp::from_rfc3339(&text).map(|time| time.ms),
+        let is_integer = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let time = match is_integer {
+            true => text.parse().ok().and_then(timestamp::from_integer),
+            false => timestamp::from_rfc3339(&text),
         };
-        match time_ms {
+        let lacks_offset = || timestamp::from_rfc3339(&format!("{text}Z")).is_some();
+        match time.map(|time| time.ms) {
             Some(time_ms) if (0..=limits::TIME_MS_MAX).contains(&time_ms) => Ok(Some(time_ms)),
             Some(_) => Err(Problem::parameter(
                 name,
                 format!("`{name}` is not between the years 1970 and 2106"),
             )),
+            None if lacks_offset() => Err(Problem::parameter(
+                name,
+                format!("`{name}` has no offset from UTC: put `Z` at its end, or one such as %2B02:00 or -05:00"),
+            )),
             None => Err(Problem::parameter(
                 name,
-                format!("`{name}` is no time: give Unix milliseconds or RFC 3339 text with its `+` written as %2B"),
+                format!(
+                    "`{name}` is no time: give Unix seconds or milliseconds, or RFC 3339 text such as \
+                     2026-01-31T12:00:00Z, with a `+` written as %2B"
+                ),
             )),
         }
     }
@@ -151,6 +159,16 @@ impl Parameters {
                 Problem::parameter(name, format!("`{name}` is none of {}", words.join(", ")))
             })
     }
+}
+
+/// A query string that asks for the same, but for these parameters.
+pub(crate) fn with(query: Option<&str>, replaced: &[(&str, &str)]) -> String {
+    let given = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let kept = given.filter(|(name, _)| !replaced.iter().any(|(replaced, _)| name == replaced));
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(kept)
+        .extend_pairs(replaced)
+        .finish()
 }
 
 /// A tenant or a device.

@@ -22,11 +22,13 @@ pub(crate) enum Kind {
     RateLimited,
     NotFound,
     MethodNotAllowed,
+    RequestTimeout,
     TooLarge,
     Busy,
     Unavailable,
     NotLive,
     Crowded,
+    ShareTaken,
     Internal,
 }
 
@@ -73,6 +75,11 @@ impl Kind {
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This can only be read",
             ),
+            Self::RequestTimeout => (
+                "urn:meridian:problem:request-timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The request did not arrive in time",
+            ),
             Self::TooLarge => (
                 "urn:meridian:problem:too-large",
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -97,6 +104,11 @@ impl Kind {
                 "urn:meridian:problem:too-many-streams",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "All live streams are taken",
+            ),
+            Self::ShareTaken => (
+                "urn:meridian:problem:streams-used-up",
+                StatusCode::TOO_MANY_REQUESTS,
+                "Your live streams are used up",
             ),
             Self::Internal => (
                 "urn:meridian:problem:internal",
@@ -194,7 +206,7 @@ impl IntoResponse for Problem {
         }
         let is_for_now = matches!(
             self.kind,
-            Kind::Busy | Kind::Unavailable | Kind::Crowded | Kind::RateLimited
+            Kind::Busy | Kind::Unavailable | Kind::Crowded | Kind::ShareTaken | Kind::RateLimited
         );
         if is_for_now {
             let seconds = self.retry_after_seconds.unwrap_or(RETRY_AFTER_SECONDS);

@@ -2,7 +2,7 @@
 //!
 //! The entity tag is a fingerprint of what was read. Floating-point sums differ in their last digits from one reading to
 //! the next, so values count with twelve digits; counts, which change with every event, count in full. How fresh the
-//! data is does not count: it is in the body and, always up to date, in a header.
+//! data is does not count: it is in the body and, always up to date, in a header. A body is made only when it is sent.
 
 use std::fmt::Write;
 
@@ -11,16 +11,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{problem::Problem, time_text};
+use super::problem::Problem;
 use crate::limits;
-
-/// The header that tells how fresh the data is, also when it did not change.
-pub(crate) const FRESHNESS_HEADER: &str = "meridian-freshness";
-
-/// The header of answers that are coarser or older than they could be, since the store does not keep up.
-pub(crate) const LITE_HEADER: &str = "meridian-lite";
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,51 +87,118 @@ impl Fingerprint {
     }
 }
 
+/// What an answer is about, in the head of every format: tables have no other place for it. What makes no sense for an
+/// answer is left out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// Newest event time that is in.
+    pub(crate) freshness: Option<String>,
+    /// The range used.
+    pub(crate) range: Option<(String, String)>,
+    pub(crate) period_seconds: Option<u32>,
+    pub(crate) resolution: Option<u8>,
+    /// Only late events change it.
+    pub(crate) is_complete: Option<bool>,
+    /// The resolution is lower than asked for, since there were too many cells.
+    pub(crate) is_coarsened: Option<bool>,
+    /// It is coarser or older than it could be, to spare the store.
+    pub(crate) is_lite: Option<bool>,
+}
+
+impl About {
+    /// What is known, by the names of headers.
+    pub(crate) fn entries(&self) -> Vec<(&'static str, String)> {
+        let flag = |is_so: Option<bool>| is_so.map(|is_so| u8::from(is_so).to_string());
+        let (from, to) = self.range.clone().unzip();
+        let all = [
+            ("meridian-freshness", self.freshness.clone()),
+            ("meridian-from", from),
+            ("meridian-to", to),
+            ("meridian-period", self.period_seconds.map(|period| period.to_string())),
+            ("meridian-res", self.resolution.map(|resolution| resolution.to_string())),
+            ("meridian-complete", flag(self.is_complete)),
+            ("meridian-coarsened", flag(self.is_coarsened)),
+            ("meridian-lite", flag(self.is_lite)),
+        ];
+        let known = all.into_iter().filter_map(|(name, text)| Some((name, text?)));
+        known.collect()
+    }
+}
+
+/// What is sent, which may not be made yet: for who has it already, it never is.
+pub(crate) struct Body {
+    row_count: usize,
+    write: Box<dyn FnOnce() -> Bytes + Send>,
+}
+
+impl Body {
+    /// One that had to be made to know what is in it.
+    pub(crate) fn made(bytes: Bytes) -> Self {
+        Self::later(0, || bytes)
+    }
+
+    /// One of so many rows that have to be written one by one.
+    pub(crate) fn later(row_count: usize, write: impl FnOnce() -> Bytes + Send + 'static) -> Self {
+        Self {
+            row_count,
+            write: Box::new(write),
+        }
+    }
+
+    async fn bytes(self, writers: &Writers) -> Bytes {
+        if self.row_count <= limits::ROWS_WRITTEN_IN_PLACE_MAX {
+            return (self.write)();
+        }
+        let _turn = writers.turns.acquire().await.expect("it is never closed");
+        let written = tokio::task::spawn_blocking(self.write).await;
+        written.expect("writing does not panic, and the runtime outlives its requests")
+    }
+}
+
+/// Turns for writing large answers: so many at once, and not as many as there are threads.
+#[derive(Debug)]
+pub(crate) struct Writers {
+    turns: Semaphore,
+}
+
+impl Writers {
+    pub(crate) fn new() -> Self {
+        Self {
+            turns: Semaphore::new(limits::WRITERS_MAX),
+        }
+    }
+}
+
 /// An answer.
 pub(crate) struct Reply {
-    pub(crate) body: Bytes,
+    pub(crate) body: Body,
     pub(crate) format: Format,
     pub(crate) tag: String,
-    pub(crate) freshness_ms: Option<i64>,
-    /// Time has passed over it: only late events change it.
+    pub(crate) about: About,
+    /// Time has passed over it and everything is in: only late events change it.
     pub(crate) is_settled: bool,
     /// Seconds since it was read, where it was kept in memory.
     pub(crate) age_seconds: Option<u64>,
-    /// It is coarser or older than it could be, to spare the store.
-    pub(crate) is_lite: bool,
+    /// The query string that asks for the page after this one.
+    pub(crate) next: Option<String>,
 }
 
 /// Makes the response, or says that nothing changed since the client asked last.
-pub(crate) fn respond(request: &HeaderMap, answer: Result<Reply, Problem>) -> Response {
+pub(crate) async fn respond(writers: &Writers, request: &HeaderMap, answer: Result<Reply, Problem>) -> Response {
     let reply = match answer {
         Ok(reply) => reply,
         Err(problem) => return problem.into_response(),
     };
+    let headers = reply.headers();
     let mut response = match is_known(request, &reply.tag) {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => {
             let content_type = HeaderValue::from_static(reply.format.content_type());
-            ([(header::CONTENT_TYPE, content_type)], reply.body).into_response()
+            let body = reply.body.bytes(writers).await;
+            ([(header::CONTENT_TYPE, content_type)], body).into_response()
         }
     };
-    let headers = response.headers_mut();
-    let cache_control = match reply.is_settled {
-        true => format!("max-age={}, stale-while-revalidate=86400", limits::SETTLED_AGE_SECONDS),
-        false => "max-age=1, stale-while-revalidate=10".to_owned(),
-    };
-    let value = |text: &str| HeaderValue::from_str(text).expect("digits and words are legal in headers");
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::ETAG, value(&reply.tag));
-    headers.insert(header::CACHE_CONTROL, value(&cache_control));
-    if let Some(age_seconds) = reply.age_seconds {
-        headers.insert(header::AGE, HeaderValue::from(age_seconds));
-    }
-    if reply.is_lite {
-        headers.insert(LITE_HEADER, HeaderValue::from_static("1"));
-    }
-    if let Some(freshness_ms) = reply.freshness_ms {
-        headers.insert(FRESHNESS_HEADER, value(&time_text(freshness_ms)));
-    }
+    response.headers_mut().extend(headers);
     response
 }
 
@@ -158,12 +220,115 @@ impl Reply {
     pub(crate) fn changing(body: Bytes, format: Format) -> Self {
         Self {
             tag: Fingerprint::default().bytes(&body).finish(),
-            body,
+            body: Body::made(body),
             format,
-            freshness_ms: None,
+            about: About::default(),
             is_settled: false,
             age_seconds: None,
-            is_lite: false,
+            next: None,
         }
+    }
+
+    /// The same, where another page comes after it.
+    pub(crate) fn before(self, next: Option<String>) -> Self {
+        Self { next, ..self }
+    }
+
+    /// What is said of it whether it is sent or not.
+    fn headers(&self) -> HeaderMap {
+        let value = |text: &str| HeaderValue::from_str(text).expect("digits and words are legal in headers");
+        let (age_seconds, stale_seconds) = match self.is_settled {
+            true => (limits::SETTLED_AGE_SECONDS, limits::SETTLED_STALE_SECONDS),
+            false => (limits::OPEN_AGE_SECONDS, limits::OPEN_STALE_SECONDS),
+        };
+        let cache_control = format!("max-age={age_seconds}, stale-while-revalidate={stale_seconds}");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::ETAG, value(&self.tag));
+        headers.insert(header::CACHE_CONTROL, value(&cache_control));
+        if let Some(age_seconds) = self.age_seconds {
+            headers.insert(header::AGE, HeaderValue::from(age_seconds));
+        }
+        if let Some(next) = &self.next {
+            headers.insert(header::LINK, value(&format!("<?{next}>; rel=\"next\"")));
+        }
+        for (name, text) in self.about.entries() {
+            headers.insert(name, value(&text));
+        }
+        headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicUsize, Ordering},
+        },
+        thread::{self, ThreadId},
+        time::Duration,
+    };
+
+    use super::*;
+
+    /// An answer of so many rows, and the thread that it is written on.
+    fn reply(row_count: usize) -> (Reply, Arc<Mutex<Option<ThreadId>>>) {
+        let writer = Arc::new(Mutex::new(None));
+        let note = writer.clone();
+        let write = move || {
+            *note.lock().unwrap() = Some(thread::current().id());
+            Bytes::from_static(b"{}")
+        };
+        let reply = Reply {
+            body: Body::later(row_count, write),
+            tag: "W/\"1\"".to_owned(),
+            ..Reply::changing(Bytes::new(), Format::Json)
+        };
+        (reply, writer)
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_not_written() {
+        let (known, writer) = reply(1);
+        let request = HeaderMap::from_iter([(header::IF_NONE_MATCH, HeaderValue::from_static("W/\"1\""))]);
+        let response = respond(&Writers::new(), &request, Ok(known)).await;
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(*writer.lock().unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_to_write_is_written_where_nobody_waits() {
+        for (row_count, is_here) in [
+            (limits::ROWS_WRITTEN_IN_PLACE_MAX, true),
+            (limits::ROWS_WRITTEN_IN_PLACE_MAX + 1, false),
+        ] {
+            let (new, writer) = reply(row_count);
+            let response = respond(&Writers::new(), &HeaderMap::new(), Ok(new)).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            let writer = writer.lock().unwrap().expect("it is written");
+            assert_eq!(writer == thread::current().id(), is_here, "{row_count} rows");
+        }
+    }
+
+    #[tokio::test]
+    async fn not_more_large_answers_are_written_at_once_than_there_are_turns() {
+        let (writers, at_once, most) = (Writers::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let counts = Arc::new((at_once, most));
+        let answers = (0..3 * limits::WRITERS_MAX).map(|_| {
+            let counts = counts.clone();
+            let body = Body::later(limits::ROWS_WRITTEN_IN_PLACE_MAX + 1, move || {
+                counts
+                    .1
+                    .fetch_max(1 + counts.0.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(20));
+                counts.0.fetch_sub(1, Ordering::SeqCst);
+                Bytes::new()
+            });
+            body.bytes(&writers)
+        });
+        futures::future::join_all(answers).await;
+        let most = counts.1.load(Ordering::SeqCst);
+        assert!((2..=limits::WRITERS_MAX).contains(&most), "{most} at once");
     }
 }

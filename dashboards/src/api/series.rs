@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Api, devices, finite,
+    Api,
+    arrivals::Reach,
+    devices, finite,
     parameters::Parameters,
     problem::Problem,
-    reply::{Fingerprint, Format, Reply},
+    reply::{About, Body, Fingerprint, Format, Reply},
     seconds_text, sql,
     table::{Column, Table},
     time_text,
@@ -29,6 +31,17 @@ enum Place {
     Box(BoundingBox, u8),
     Cell(CellIndex),
     Device(String),
+}
+
+impl Place {
+    /// Of the cells that are meant; none where it is not about cells.
+    fn resolution(&self) -> Option<u8> {
+        match self {
+            Self::Box(_, resolution) => Some(*resolution),
+            Self::Cell(cell) => Some(cell.resolution().into()),
+            Self::All | Self::Device(_) => None,
+        }
+    }
 }
 
 /// One bucket.
@@ -75,21 +88,29 @@ pub(crate) async fn answer(api: &Api, query: Request<'_>) -> Result<Reply, Probl
         );
         return Err(Problem::parameter("period", detail));
     }
-    let newest_ms = api.freshness_ms(&view.tenant).await?;
-    let (buckets, delay_ms) = buckets(api, &view, &place).await?;
+    let (reach, delay_ms, buckets) = buckets(api, &view, &place).await?;
     if let (true, Place::Device(device)) = (buckets.is_empty(), &place) {
         devices::check_exists(api, &view.tenant, device).await?;
     }
-    let fresh_ms = newest_ms.map(|newest_ms| newest_ms.saturating_sub_unsigned(delay_ms));
-    let complete = view.range.is_before(fresh_ms);
+    let fresh_ms = reach.fresh_ms(delay_ms);
+    let complete = reach.completes(view.range, delay_ms, api.clock.wall_ms());
+    let about = About {
+        freshness: fresh_ms.map(time_text),
+        range: Some(view.range.texts()),
+        period_seconds: Some(view.period),
+        resolution: place.resolution(),
+        is_complete: Some(complete),
+        is_coarsened: Some(false),
+        is_lite: Some(false),
+    };
     Ok(Reply {
-        body: write(&view, &buckets, fresh_ms, complete, format),
         format,
         tag: tag(&view, &buckets, complete, format),
-        freshness_ms: fresh_ms,
-        is_settled: view.range.is_before(Some(api.clock.wall_ms())),
+        about: about.clone(),
+        is_settled: complete && view.range.is_before(Some(api.clock.wall_ms())),
         age_seconds: None,
-        is_lite: false,
+        next: None,
+        body: Body::later(buckets.len(), move || write(&view, &buckets, about, format)),
     })
 }
 
@@ -129,8 +150,8 @@ fn read_place(api: &Api, view: &View, parameters: &mut Parameters) -> Result<Pla
     Ok(device.map_or(Place::All, Place::Device))
 }
 
-/// The buckets, and how long a change may wait before it shows in them.
-async fn buckets(api: &Api, view: &View, place: &Place) -> Result<(Vec<Bucket>, u64), Problem> {
+/// How far what is stored reaches, how many milliseconds a change may wait before it shows, and the buckets.
+async fn buckets(api: &Api, view: &View, place: &Place) -> Result<(Reach, u64, Vec<Bucket>), Problem> {
     let of_levels = |resolution: u8, name: &str| {
         view::stored_level(&api.levels, view.period, resolution).map_err(|problem| Problem {
             parameter: Some(name.to_owned()),
@@ -167,7 +188,12 @@ async fn buckets(api: &Api, view: &View, place: &Place) -> Result<(Vec<Bucket>, 
         Place::Device(device) => (api.store.query(sql::SERIES_DEVICE).param("device", device), 0),
     };
     let query = view.bind(query).param("period", view.period);
-    Ok((api.store.rows(query).await?, delay_ms))
+    let reach = match delay_ms {
+        // Measurements are there before anybody is told.
+        0 => Reach::stored(api.freshness_ms(&view.tenant).await?, Some(i64::MAX), None),
+        _ => api.reach(&view.tenant, delay_ms).await?,
+    };
+    Ok((reach, delay_ms, api.store.rows(query).await?))
 }
 
 /// The lowest and the highest index that cells of a finer resolution within a cell can have: an index holds one digit
@@ -198,33 +224,31 @@ fn tag(view: &View, buckets: &[Bucket], complete: bool, format: Format) -> Strin
         .finish()
 }
 
-fn write(view: &View, buckets: &[Bucket], fresh_ms: Option<i64>, complete: bool, format: Format) -> Bytes {
-    let starts: Vec<String> = buckets.iter().map(|bucket| seconds_text(bucket.start)).collect();
-    let counts: Vec<u64> = buckets.iter().map(|bucket| bucket.events).collect();
-    let values: Vec<f64> = buckets.iter().map(|bucket| bucket.value).collect();
-    let table = |starts, values, counts| Table {
-        columns: vec![
-            ("bucket", Column::Texts(starts)),
-            ("value", Column::Numbers(values)),
-            ("count", Column::Counts(counts)),
-        ],
-    };
+fn write(view: &View, buckets: &[Bucket], about: About, format: Format) -> Bytes {
+    let counts = buckets.iter().map(|bucket| bucket.events).collect();
+    let values = buckets.iter().map(|bucket| bucket.value);
     if format != Format::Json {
-        return table(starts, values, counts)
-            .write(format)
-            .expect("the format is one of tables");
+        let starts = buckets.iter().map(|bucket| i64::from(bucket.start) * 1_000);
+        let columns = vec![
+            ("bucket", Column::Times(starts.collect())),
+            ("value", Column::Numbers(values.collect())),
+            ("count", Column::Counts(counts)),
+        ];
+        let table = Table { columns, about };
+        return table.write(format).expect("the format is one of tables");
     }
+    let (from, to) = view.range.texts();
     let document = Series {
         metric: view.metric.clone(),
         agg: view.aggregate.name(),
         period: view.period,
-        from: seconds_text(view.range.from),
-        to: seconds_text(view.range.to),
-        buckets: starts,
-        values: values.into_iter().map(finite).collect(),
+        from,
+        to,
+        buckets: buckets.iter().map(|bucket| seconds_text(bucket.start)).collect(),
+        values: values.map(finite).collect(),
         counts,
-        freshness: fresh_ms.map(time_text),
-        complete,
+        freshness: about.freshness,
+        complete: about.is_complete.unwrap_or_default(),
     };
     serde_json::to_vec(&document)
         .expect("text and numbers are always JSON")

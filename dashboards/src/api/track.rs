@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 
 use super::{
     Api, devices, geojson,
-    parameters::Parameters,
+    parameters::{self, Parameters},
     problem::Problem,
-    reply::{Fingerprint, Format, Reply},
+    reply::{About, Body, Fingerprint, Format, Reply},
     sql,
     table::{Column, Table},
     time_text,
@@ -51,8 +51,23 @@ pub(crate) struct Track {
     to: String,
     /// In the order of time. Events without a position are left out.
     points: Vec<TrackPoint>,
+    /// Newest event time of the tenant that is in; none before its first event.
+    freshness: Option<String>,
+    /// Events newer than the range are in, so only late ones can change it.
+    complete: bool,
     /// `cursor` of the next page; none on the last one.
     next: Option<String>,
+}
+
+impl Track {
+    fn about(&self) -> About {
+        About {
+            freshness: self.freshness.clone(),
+            range: Some((self.from.clone(), self.to.clone())),
+            is_complete: Some(self.complete),
+            ..About::default()
+        }
+    }
 }
 
 pub(crate) async fn answer(api: &Api, tenant: String, device: String, query: Request<'_>) -> Result<Reply, Problem> {
@@ -64,7 +79,8 @@ pub(crate) async fn answer(api: &Api, tenant: String, device: String, query: Req
     let limit = limit.unwrap_or(limits::TRACK_POINTS_MAX);
     parameters.finish()?;
     let (after_ms, after_partition, after_offset) = after.unwrap_or_default();
-    let query = api
+    let newest_ms = api.freshness_ms(&tenant).await?;
+    let read = api
         .store
         .query(sql::TRACK)
         .param("tenant", &tenant)
@@ -76,7 +92,7 @@ pub(crate) async fn answer(api: &Api, tenant: String, device: String, query: Req
         .param("after_partition", after_partition)
         .param("after_offset", after_offset)
         .param("limit", limit + 1);
-    let mut rows: Vec<PointRow> = api.store.rows(query).await?;
+    let mut rows: Vec<PointRow> = api.store.rows(read).await?;
     if rows.is_empty() {
         devices::check_exists(api, &tenant, &device).await?;
     }
@@ -84,24 +100,44 @@ pub(crate) async fn answer(api: &Api, tenant: String, device: String, query: Req
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| has_more);
     let next = last.map(|last| format!("{}.{}.{}", last.ts_ms, last.partition, last.offset));
+    let complete = range.is_complete(newest_ms, api.clock.wall_ms());
     let track = Track {
         tenant,
         device,
         from: time_text(range.from_ms),
         to: time_text(range.to_ms),
         points: Vec::new(),
+        freshness: newest_ms.map(time_text),
+        complete,
         next,
     };
-    let body = write(track, &rows, format);
     Ok(Reply {
-        tag: Fingerprint::default().bytes(&body).finish(),
-        body,
         format,
-        freshness_ms: None,
-        is_settled: range.to_ms <= api.clock.wall_ms(),
+        tag: tag(&track, &rows, format),
+        about: track.about(),
+        is_settled: complete && range.to_ms <= api.clock.wall_ms(),
         age_seconds: None,
-        is_lite: false,
+        next: track.next.as_deref().map(|next| next_query(query.query, range, next)),
+        body: Body::later(rows.len(), move || write(track, &rows, format)),
     })
+}
+
+/// The range stays as it is while somebody pages through it, also where it was left to us.
+fn next_query(query: Option<&str>, range: AskedRange, next: &str) -> String {
+    let (from, to) = (time_text(range.from_ms), time_text(range.to_ms));
+    parameters::with(query, &[("from", &from), ("to", &to), ("cursor", next)])
+}
+
+fn tag(track: &Track, rows: &[PointRow], format: Format) -> String {
+    let number = |row: &PointRow| [row.ts_ms as u64, row.lat.to_bits(), row.lon.to_bits()];
+    let numbers: Vec<u64> = rows.iter().flat_map(number).collect();
+    let texts = [&track.tenant, &track.device, &track.from, &track.to];
+    let of_texts = texts
+        .into_iter()
+        .chain(&track.next)
+        .fold(Fingerprint::default(), |tag, text| tag.bytes(text.as_bytes()));
+    let shape = [format as u64, u64::from(track.complete)];
+    of_texts.numbers(&shape).numbers(&numbers).finish()
 }
 
 /// The cursor is the place in time and in the log where the last page ended.
@@ -142,17 +178,21 @@ fn write(track: Track, rows: &[PointRow], format: Format) -> Bytes {
                 "geometry": geojson::path(&positions),
                 "properties": {
                     "tenant": track.tenant, "device": track.device, "from": track.from, "to": track.to,
-                    "next": track.next, "times": times().collect::<Vec<_>>(),
+                    "freshness": track.freshness, "complete": track.complete, "next": track.next,
+                    "times": times().collect::<Vec<_>>(),
                 },
             }))
         }
         Format::Csv | Format::Arrow => {
             let columns = vec![
-                ("ts", Column::Texts(times().collect())),
+                ("ts", Column::Times(rows.iter().map(|row| row.ts_ms).collect())),
                 ("lat", Column::Numbers(rows.iter().map(|row| row.lat).collect())),
                 ("lon", Column::Numbers(rows.iter().map(|row| row.lon).collect())),
             ];
-            return Table { columns }.write(format).expect("the format is one of tables");
+            let about = track.about();
+            return Table { columns, about }
+                .write(format)
+                .expect("the format is one of tables");
         }
     };
     document.expect("text and numbers are always JSON").into()

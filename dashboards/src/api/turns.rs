@@ -1,7 +1,7 @@
 //! Whose query is next: places at the store, shared among tenants, and those who look on before those who take away.
 //!
 //! Live maps come first, then what a person waits for, then exports; within a class, who came first. No tenant and no
-//! export can take all places, and one place is left to live maps at any time. Must never hand a place to somebody who
+//! export can take all places, and two places are left to live maps at any time. Must never hand a place to somebody who
 //! has gone away.
 
 use std::{
@@ -114,9 +114,14 @@ impl Turns {
         !self.state().has_place(class, tenant)
     }
 
-    /// How many wait.
+    /// How many people wait because the store is taken, and not because their own tenant has all that it may have: one
+    /// that asks too much must not count against the others. Without credentials nobody is told apart, and all count.
     pub(crate) fn waiting(&self) -> usize {
-        self.state().waiting.len()
+        let state = self.state();
+        let people = state.waiting.range(..(Class::Export, 0));
+        people
+            .filter(|((class, _), waiter)| waiter.tenant.is_empty() || state.has_share(*class, &waiter.tenant))
+            .count()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -150,10 +155,13 @@ impl Turns {
 
 impl State {
     fn has_place(&self, class: Class, tenant: &str) -> bool {
-        let of_tenant = self.by_tenant.get(tenant).copied().unwrap_or(0);
         let of_class: usize = self.by_class.range(class..).map(|(_, count)| count).sum();
-        let is_shared = class == Class::Live || of_tenant < limits::TENANT_QUERIES_MAX;
-        self.running < limits::QUERIES_MAX && is_shared && of_class < class.places_max()
+        self.running < limits::QUERIES_MAX && self.has_share(class, tenant) && of_class < class.places_max()
+    }
+
+    fn has_share(&self, class: Class, tenant: &str) -> bool {
+        let of_tenant = self.by_tenant.get(tenant).copied().unwrap_or(0);
+        class == Class::Live || of_tenant < limits::TENANT_QUERIES_MAX
     }
 
     fn waiting_of(&self, tenant: &str) -> usize {
@@ -265,21 +273,45 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_waits_for_its_own_share_does_not_count_as_waiting_for_the_store() {
+        let turns = Arc::new(Turns::default());
+        let mut places = Vec::new();
+        while !turns.is_busy(Class::View, "greedy") {
+            places.push(turns.take(Class::View, "greedy").await.unwrap());
+        }
+        let mut own: Vec<_> = (0..20).map(|_| Box::pin(turns.take(Class::View, "greedy"))).collect();
+        let mut exports: Vec<_> = (0..20).map(|_| Box::pin(turns.take(Class::Export, "other"))).collect();
+        assert!(own.iter_mut().all(|one| one.as_mut().now_or_never().is_none()));
+        let begun: Vec<_> = exports
+            .iter_mut()
+            .filter_map(|one| one.as_mut().now_or_never())
+            .collect();
+        assert!(begun.len() < 20, "some wait");
+        assert_eq!(turns.waiting(), 0);
+        while !turns.is_busy(Class::View, "other") {
+            places.push(turns.take(Class::View, "other").await.unwrap());
+        }
+        let mut third = Box::pin(turns.take(Class::View, "third"));
+        assert!(third.as_mut().now_or_never().is_none());
+        assert_eq!(turns.waiting(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_or_goes_away_leaves_nothing_behind() {
         let turns = Arc::new(Turns::default());
         let places = fill(&turns).await;
         assert_eq!(turns.take(Class::View, "d").await.unwrap_err().kind, Kind::Busy);
         let mut gone = Box::pin(turns.take(Class::View, "d"));
         assert!(gone.as_mut().now_or_never().is_none());
-        assert_eq!(turns.waiting(), 1);
+        assert_eq!(turns.state().waiting.len(), 1);
         drop(gone);
-        assert_eq!(turns.waiting(), 0);
+        assert_eq!(turns.state().waiting.len(), 0);
         // The place was given, and nobody came to take it.
         let mut late = Box::pin(turns.take(Class::View, "d"));
         assert!(late.as_mut().now_or_never().is_none());
         drop(places);
         drop(late);
-        assert_eq!(turns.waiting(), 0);
+        assert_eq!(turns.state().waiting.len(), 0);
         assert_eq!(turns.state().running, 0);
         let all = fill(&turns).await;
         assert_eq!(all.len(), limits::QUERIES_MAX);
@@ -304,7 +336,7 @@ mod tests {
             }
         }
         assert_eq!(waiting.len(), limits::QUEUE_MAX);
-        assert_eq!(turns.waiting(), limits::QUEUE_MAX);
+        assert_eq!(turns.state().waiting.len(), limits::QUEUE_MAX);
         assert!(refused > 0);
         drop(places);
     }

@@ -10,6 +10,7 @@ use super::{
     parameters::{self, Parameters},
     problem::Problem,
     reply::Fingerprint,
+    seconds_text,
 };
 use crate::{StoredLevel, limits};
 
@@ -101,6 +102,21 @@ impl TimeRange {
     pub(crate) fn is_before(self, time_ms: Option<i64>) -> bool {
         time_ms.is_some_and(|time_ms| i64::from(self.to) * 1_000 <= time_ms)
     }
+
+    /// True when what is stored reaches its end, so that only late events change it. What is newer than events can be now
+    /// was stored by a clock that was wrong, and says nothing about any range.
+    pub(crate) fn is_complete(self, fresh_ms: Option<i64>, now_ms: i64) -> bool {
+        self.is_before(believed(fresh_ms, now_ms))
+    }
+
+    /// Both ends as answers say them.
+    pub(crate) fn texts(self) -> (String, String) {
+        (seconds_text(self.from), seconds_text(self.to))
+    }
+}
+
+fn believed(fresh_ms: Option<i64>, now_ms: i64) -> Option<i64> {
+    fresh_ms.filter(|fresh_ms| *fresh_ms <= now_ms.saturating_add(limits::AHEAD_MS_MAX))
 }
 
 /// A range as it was asked for, in Unix milliseconds.
@@ -111,15 +127,29 @@ pub(crate) struct AskedRange {
 }
 
 impl AskedRange {
+    /// As [`TimeRange::is_complete`].
+    pub(crate) fn is_complete(self, fresh_ms: Option<i64>, now_ms: i64) -> bool {
+        believed(fresh_ms, now_ms).is_some_and(|fresh_ms| self.to_ms <= fresh_ms)
+    }
+
     pub(crate) fn read(parameters: &mut Parameters, now_ms: i64) -> Result<Self, Problem> {
-        let to_ms = parameters.time_ms("to")?;
-        let to_ms = to_ms.unwrap_or_else(|| now_ms.clamp(1, limits::TIME_MS_MAX));
-        let from_ms = parameters.time_ms("from")?;
-        let from_ms = from_ms.unwrap_or((to_ms - limits::RANGE_MS_DEFAULT).max(0));
-        match from_ms < to_ms {
-            true => Ok(Self { from_ms, to_ms }),
-            false => Err(Problem::parameter("from", "`from` is not before `to`")),
+        let to = parameters.time_ms("to")?;
+        let from = parameters.time_ms("from")?;
+        let to_ms = to.unwrap_or_else(|| now_ms.clamp(1, limits::TIME_MS_MAX));
+        let from_ms = from.unwrap_or((to_ms - limits::RANGE_MS_DEFAULT).max(0));
+        if from_ms < to_ms {
+            return Ok(Self { from_ms, to_ms });
         }
+        // What was not sent is not blamed.
+        let (name, detail) = match (from, to) {
+            (Some(_), None) => (
+                "from",
+                "`from` is not before now; where no `to` is given, the range ends now",
+            ),
+            (None, Some(_)) => ("to", "`to` is the beginning of 1970, and nothing is before it"),
+            (None, None) | (Some(_), Some(_)) => ("from", "`from` is not before `to`"),
+        };
+        Err(Problem::parameter(name, detail))
     }
 
     /// Whole periods that hold all of it.
@@ -201,15 +231,11 @@ pub(crate) fn finest(levels: &[StoredLevel], period: u32) -> u8 {
 
 /// The resolution at which a view has about as many hexagons as one likes to see.
 pub(crate) fn resolution_for(place: &BoundingBox, levels: &[StoredLevel], period: u32) -> u8 {
-    let of_period = levels
-        .iter()
-        .filter(|level| period.is_multiple_of(level.period_seconds));
-    let finest = of_period.map(|level| level.resolution).max().unwrap_or(0);
     let fits = |resolution: &u8| {
         let resolution = Resolution::try_from(*resolution).expect("resolutions of levels are validated");
         place.area_m2() / resolution.area_m2() <= limits::HEXAGONS_WANTED
     };
-    (0..=finest).rev().find(fits).unwrap_or(0)
+    (0..=finest(levels, period)).rev().find(fits).unwrap_or(0)
 }
 
 /// What is made of the values.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     Api,
     cells::Asked,
-    hexagons::Found,
+    hexagons::{Cell, Found},
     memory::Kept,
     problem::{Kind, Problem},
     view::BoundingBox,
@@ -42,25 +42,26 @@ pub(super) struct Refusals {
 ///
 /// # Errors
 /// When the store does not answer: it would not answer anything else either.
-pub(super) async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Result<Option<Kept<Found>>, Problem> {
+pub(super) async fn find(api: &Arc<Api>, asked: &Asked, is_past: bool) -> Result<Option<Kept<Found>>, Problem> {
     // Where nobody tells what changes nothing is kept, and more would be asked for in vain.
     if asked.version(api).is_none() {
         return Ok(None);
     }
     // Exports wait long for their turns, and maps must not wait for them.
     if api.store.is_for_exports() {
-        return Ok(peek(api, asked, is_settled).filter(|kept| kept.is_hit));
+        return Ok(peek(api, asked, is_past).filter(|kept| kept.is_hit));
     }
     for width in widths(asked) {
-        if api.refusals.hold(&key(asked, width)) {
+        let key = key(asked, width);
+        if api.refusals.hold(&key) {
             continue;
         }
-        let question = asked.widened(width).question(api, is_settled);
+        let question = asked.widened(width).question(api, is_past);
         match api.cells.answer(question, api.store.is_busy()).await {
             Ok(kept) => return Ok(Some(cut(&kept, asked))),
-            Err(problem) if problem.kind == Kind::TooLarge => api.refusals.begin(key(asked, width)),
+            Err(problem) if problem.kind == Kind::TooLarge => api.refusals.begin(key),
             Err(problem) => {
-                let kept = peek(api, asked, is_settled).ok_or(problem)?;
+                let kept = peek(api, asked, is_past).ok_or(problem)?;
                 api.cells.metrics.stale.increment(1);
                 return Ok(Some(kept));
             }
@@ -70,23 +71,25 @@ pub(super) async fn find(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Res
 }
 
 /// What is kept of it, alone or in something wider: one that holds still, else the youngest.
-pub(super) fn peek(api: &Arc<Api>, asked: &Asked, is_settled: bool) -> Option<Kept<Found>> {
+pub(super) fn peek(api: &Arc<Api>, asked: &Asked, is_past: bool) -> Option<Kept<Found>> {
     let wide = widths(asked).filter_map(|width| {
-        let kept = api.cells.peek(&asked.widened(width).question(api, is_settled))?;
+        let kept = api.cells.peek(&asked.widened(width).question(api, is_past))?;
         Some(cut(&kept, asked))
     });
-    let alone = api.cells.peek(&asked.question(api, is_settled));
+    let alone = api.cells.peek(&asked.question(api, is_past));
     wide.chain(alone).min_by_key(|kept| (!kept.is_hit, kept.age))
 }
 
-/// Asks the store for a wide answer.
-pub(super) async fn ask(api: &Api, asked: &Asked) -> Result<Found, Problem> {
-    let newest_ms = api.freshness_ms(&asked.view.tenant).await?;
-    let hexagons = asked.hexagons(api, asked.resolution).await?;
-    if hexagons.len() > limits::HEXAGONS_MAX as usize {
-        return Err(Problem::new(Kind::TooLarge, "there are too many hexagons"));
+/// All hexagons of a wide answer: never coarser ones.
+///
+/// # Errors
+/// Also when there are too many.
+pub(super) async fn cells(api: &Api, asked: &Asked) -> Result<Vec<Cell>, Problem> {
+    let cells = asked.hexagons(api, asked.resolution).await?;
+    match cells.len() <= limits::HEXAGONS_MAX as usize {
+        true => Ok(cells),
+        false => Err(Problem::new(Kind::TooLarge, "there are too many hexagons")),
     }
-    Ok(Found::new(hexagons, asked.resolution, newest_ms).divisible())
 }
 
 fn cut(kept: &Kept<Found>, asked: &Asked) -> Kept<Found> {

@@ -8,7 +8,7 @@ use std::{convert::Infallible, sync::Arc};
 use bytes::Bytes;
 use platform::shutdown::Shutdown;
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch::Receiver},
+    sync::watch::Receiver,
     time::{Instant, sleep_until},
 };
 
@@ -16,6 +16,7 @@ use super::{
     bucket::Hexagon,
     event::{self, HEARTBEAT, Identifier, Position, Told, View},
     hub::Hub,
+    places::Place,
     pulse::Pulse,
     watch::{Delta, Found, News, Stage, Watch, Whole},
 };
@@ -33,7 +34,7 @@ pub(crate) struct Client {
     pub(crate) news: Receiver<Arc<News>>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) shutdown: Shutdown,
-    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) _place: Place,
     /// What it has.
     shown: Option<Shown>,
     /// What is sent before anything else.
@@ -61,7 +62,7 @@ impl Client {
         (watch, mut news): (Arc<Watch>, Receiver<Arc<News>>),
         pulse: Arc<Pulse>,
         shutdown: Shutdown,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Self {
         // What is known now is shown at once.
         news.mark_changed();
@@ -263,8 +264,9 @@ impl Client {
             view: &self.view,
             resolution,
             bucket: found.bucket,
-            newest_ms: found.newest_ms,
+            reach: self.hub.reach(&self.view, found.newest_ms),
             is_exact: found.is_exact,
+            now_ms: self.hub.wall_ms(),
         };
         let identifier = Identifier::new(self.watch.epoch, &self.view, resolution, found.position());
         told.event(name, identifier, &found.hexagons)

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     api::{
+        arrivals::Reach,
         finite, seconds_text, time_text,
-        view::{Aggregate, BoundingBox},
+        view::{Aggregate, BoundingBox, TimeRange},
     },
     limits,
 };
@@ -147,8 +148,10 @@ pub(crate) struct Told<'a> {
     /// As it is, coarser than asked for where there were too many.
     pub(crate) resolution: u8,
     pub(crate) bucket: u32,
-    pub(crate) newest_ms: Option<i64>,
+    pub(crate) reach: Reach,
     pub(crate) is_exact: bool,
+    /// Unix milliseconds.
+    pub(crate) now_ms: i64,
 }
 
 impl Told<'_> {
@@ -160,10 +163,11 @@ impl Told<'_> {
 
     fn cells(&self, hexagons: &[Hexagon]) -> LiveCells {
         let key = &self.view.key;
-        let end = self.bucket.saturating_add(key.period);
-        let fresh_ms = self
-            .newest_ms
-            .map(|ms| ms.saturating_sub_unsigned(self.view.flush_interval_ms));
+        let range = TimeRange {
+            from: self.bucket,
+            to: self.bucket.saturating_add(key.period),
+        };
+        let flush_interval_ms = self.view.flush_interval_ms;
         let value = |hexagon: &Hexagon| match hexagon.values.count {
             0 => None,
             _ => finite(watch::value(self.view.aggregate, &hexagon.values)),
@@ -174,12 +178,12 @@ impl Told<'_> {
             period: key.period,
             res: self.resolution,
             from: seconds_text(self.bucket),
-            to: seconds_text(end),
+            to: seconds_text(range.to),
             cells: hexagons.iter().map(|hexagon| format!("{:x}", hexagon.cell)).collect(),
             values: hexagons.iter().map(value).collect(),
             counts: hexagons.iter().map(|hexagon| hexagon.values.count).collect(),
-            freshness: fresh_ms.map(time_text),
-            complete: fresh_ms.is_some_and(|fresh_ms| i64::from(end) * 1_000 <= fresh_ms),
+            freshness: self.reach.fresh_ms(flush_interval_ms).map(time_text),
+            complete: self.reach.completes(range, flush_interval_ms, self.now_ms),
             coarsened: self.resolution < self.view.resolution,
             exact: self.is_exact,
         }

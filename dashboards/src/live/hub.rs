@@ -17,12 +17,14 @@ use serde::Deserialize;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{
+    event::View,
     pulse::Pulse,
     watch::{Key, News, Stage, Watch},
 };
 use crate::{
     api::{
         Api,
+        arrivals::Reach,
         problem::{Kind, Problem},
         sql,
     },
@@ -43,6 +45,8 @@ pub(crate) struct Hub {
 /// A watch, and what the hub remembers of it.
 struct Held {
     watch: Arc<Watch>,
+    /// Who had it begun, where callers can be told apart.
+    share: Option<String>,
     read_at: Instant,
     followed_at: Instant,
 }
@@ -85,21 +89,34 @@ impl Hub {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    pub(crate) fn wall_ms(&self) -> i64 {
+        self.api.clock.wall_ms()
+    }
+
+    /// How far what a view shows reaches, of which the newest event is known.
+    pub(crate) fn reach(&self, view: &View, newest_ms: Option<i64>) -> Reach {
+        let told = self.api.changes.reach(&view.key.tenant, view.flush_interval_ms);
+        // Where nobody has told anything, what is stored is believed to have been so for long.
+        let settled_ms = told.is_none().then_some(i64::MAX);
+        Reach::stored(newest_ms, settled_ms, told)
+    }
+
     /// Has an eye on a client from now on, for as long as its pulse lives.
     pub(crate) fn mind(&self, pulse: &Arc<Pulse>) {
         let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
         pulses.push(Arc::downgrade(pulse));
     }
 
-    /// The watch of a key, once it can be shown.
+    /// The watch of a key, once it can be shown. Where it has to be begun, it counts as one of this share.
     ///
     /// # Errors
-    /// When it cannot, or there are too many.
+    /// When it cannot, or there are too many, of the share or at all.
     pub(crate) async fn join(
         self: &Arc<Self>,
         key: &Key,
+        share: Option<&str>,
     ) -> Result<(Arc<Watch>, tokio::sync::watch::Receiver<Arc<News>>), Problem> {
-        let (watch, mut news) = self.enter(key)?;
+        let (watch, mut news) = self.enter(key, share)?;
         let stage = {
             let known = news.wait_for(|news| news.stage != Stage::Loading).await;
             known
@@ -112,22 +129,22 @@ impl Hub {
         }
     }
 
-    fn enter(self: &Arc<Self>, key: &Key) -> Result<(Arc<Watch>, tokio::sync::watch::Receiver<Arc<News>>), Problem> {
+    fn enter(
+        self: &Arc<Self>,
+        key: &Key,
+        share: Option<&str>,
+    ) -> Result<(Arc<Watch>, tokio::sync::watch::Receiver<Arc<News>>), Problem> {
         let mut watches = self.watches();
         if let Some(held) = watches.get(key) {
             return Ok((held.watch.clone(), held.watch.follow()));
         }
-        if watches.len() >= limits::WATCHES_MAX {
-            return Err(Problem::new(
-                Kind::Crowded,
-                "too many different metrics and levels are being watched; come back in a moment",
-            ));
-        }
-        let watch = Arc::new(Watch::new(key.clone(), rand::random(), self.api.clock.wall_ms()));
+        check_room(&watches, share)?;
+        let watch = Arc::new(Watch::new(key.clone(), rand::random(), self.wall_ms()));
         let news = watch.follow();
         let now = Instant::now();
         let held = Held {
             watch: watch.clone(),
+            share: share.map(str::to_owned),
             read_at: now,
             followed_at: now,
         };
@@ -200,7 +217,7 @@ impl Hub {
     }
 
     fn end_round(self: &Arc<Self>, is_told: bool) {
-        let (now, wall_ms) = (Instant::now(), self.api.clock.wall_ms());
+        let (now, wall_ms) = (Instant::now(), self.wall_ms());
         let read_after = match is_told {
             true => limits::WATCH_RECHECK_INTERVAL,
             false => limits::WATCH_POLL_INTERVAL,
@@ -318,6 +335,33 @@ impl Hub {
                 None
             }
         }
+    }
+}
+
+/// # Errors
+/// When there is no room for one more watch, of this share or at all.
+fn check_room(watches: &HashMap<Key, Held>, share: Option<&str>) -> Result<(), Problem> {
+    let of_share = |share| {
+        let held = watches.values().filter_map(|held| held.share.as_deref());
+        held.filter(|held| *held == share).count()
+    };
+    if share.is_some_and(|share| of_share(share) >= limits::WATCHES_OF_SHARE_MAX) {
+        let detail = format!(
+            "your tenant or credential watches {} different metrics and levels already, which is all it may: close the \
+             streams of some, and come back once they are forgotten",
+            limits::WATCHES_OF_SHARE_MAX
+        );
+        return Err(Problem {
+            retry_after_seconds: u32::try_from(limits::WATCH_LINGER.as_secs()).ok(),
+            ..Problem::new(Kind::ShareTaken, detail)
+        });
+    }
+    match watches.len() < limits::WATCHES_MAX {
+        true => Ok(()),
+        false => Err(Problem::new(
+            Kind::Crowded,
+            "too many different metrics and levels are being watched; come back in a moment",
+        )),
     }
 }
 

@@ -12,6 +12,7 @@ mod bucket;
 mod client;
 pub(crate) mod event;
 mod hub;
+mod places;
 mod pulse;
 mod watch;
 
@@ -30,9 +31,8 @@ use axum::{
 use futures::stream;
 use geocache::CellCache;
 use platform::shutdown::Shutdown;
-use tokio::sync::Semaphore;
 
-use self::{client::Client, event::View, hub::Hub, pulse::Pulse, watch::Key};
+use self::{client::Client, event::View, hub::Hub, places::Places, pulse::Pulse, watch::Key};
 use crate::{
     StoredLevel,
     access::caller::{Caller, Request},
@@ -42,7 +42,6 @@ use crate::{
         problem::{Kind, Problem},
         view::{self, Aggregate, BoundingBox},
     },
-    limits,
 };
 
 /// How proxies of the nginx kind are told not to collect a stream.
@@ -53,7 +52,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(crate) struct Live {
     api: Arc<Api>,
     hub: Arc<Hub>,
-    places: Arc<Semaphore>,
+    places: Places,
     shutdown: Shutdown,
 }
 
@@ -63,7 +62,7 @@ impl Live {
         Arc::new(Self {
             hub: Hub::start(api.clone(), cache, shutdown.clone()),
             api,
-            places: Arc::new(Semaphore::new(limits::LIVE_CLIENTS_MAX)),
+            places: Places::default(),
             shutdown,
         })
     }
@@ -81,6 +80,7 @@ async fn answer(
     RawQuery(query): RawQuery,
 ) -> Response {
     let clock = live.api.clock.clone();
+    let refused = live.hub.metrics().refused.clone();
     match open(live, hangup, &headers, caller.asks(query.as_deref())).await {
         Ok(client) => {
             let headers = [
@@ -99,20 +99,20 @@ async fn answer(
             });
             (headers, Body::from_stream(events)).into_response()
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            if matches!(problem.kind, Kind::Crowded | Kind::ShareTaken) {
+                refused.increment(1);
+            }
+            problem.into_response()
+        }
     }
 }
 
 async fn open(live: Arc<Live>, hangup: Hangup, headers: &HeaderMap, request: Request<'_>) -> Result<Client, Problem> {
     let view = read(&live.api, request)?;
-    let Ok(place) = live.places.clone().try_acquire_owned() else {
-        live.hub.metrics().refused.increment(1);
-        return Err(Problem::new(
-            Kind::Crowded,
-            "all live streams of this server are taken; come back in a moment, or ask /api/v1/cells",
-        ));
-    };
-    let watch = live.hub.join(&view.key).await?;
+    let share = request.caller.known_share();
+    let place = live.places.take(share)?;
+    let watch = live.hub.join(&view.key, share).await?;
     let pulse = Arc::new(Pulse::new(hangup, live.hub.now_ms()));
     let mut client = Client::new(live.hub.clone(), view, watch, pulse, live.shutdown.clone(), place);
     if let Some(last) = headers.get(LAST_EVENT_ID) {

@@ -273,12 +273,15 @@ impl Watch {
         matches!(self.state().stage, Stage::Failed(_))
     }
 
-    /// Goes over to the bucket that is open now. True when it is another one, which has to be read.
+    /// Goes over to the bucket that is open now. True when it is another one, which has to be read. A clock that is set back
+    /// a little waits for the bucket that it had seen; one that was far ahead goes back to the bucket that is open indeed.
     pub(crate) fn roll(&self, now_ms: i64) -> bool {
         let mut state = self.state();
         let start = self.key.open_bucket(now_ms);
-        // A clock that is set back does not bring an old bucket back.
-        if start <= state.open.start || matches!(state.stage, Stage::Failed(_)) {
+        let begins_ms = i64::from(state.open.start) * 1_000;
+        let was_ahead = begins_ms > now_ms.saturating_add(limits::AHEAD_MS_MAX);
+        let is_another = start > state.open.start || was_ahead;
+        if !is_another || matches!(state.stage, Stage::Failed(_)) {
             return false;
         }
         let next = Bucket::new(start.saturating_add(self.key.period), self.key.resolution);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::rig::Api;
+use crate::{fleet::HOUR, rig::Api};
 
 const ENDPOINTS: [&str; 4] = ["cells", "series", "devices", "nearby"];
 
@@ -57,6 +57,10 @@ async fn every_parameter_has_limits_and_is_named() {
             ("from=1969-12-31T23:59:59Z", "from"),
             ("to=2107-01-01T00:00:00Z", "to"),
             ("to=4294967295000", "to"),
+            ("to=4294967295", "to"),
+            ("to=18446744073709551615", "to"),
+            ("to=0", "to"),
+            ("from=4102444800", "from"),
             ("from=2000&to=2000", "from"),
             ("from=2001&to=2000", "from"),
             ("tenant=", "tenant"),
@@ -90,6 +94,7 @@ async fn every_parameter_has_limits_and_is_named() {
         ("devices?cursor=a", "cursor"),
         ("devices?cursor=a/%27", "cursor"),
         ("devices/a/b?x=1", "x"),
+        ("session?x=1", "x"),
         ("devices/a%20/b", "tenant"),
         ("devices/a/%3Cscript%3E", "device"),
         ("devices/a/%FF", "device"),
@@ -111,6 +116,83 @@ async fn every_parameter_has_limits_and_is_named() {
     }
     let long = "a".repeat(5_000);
     check_refused(&api, &format!("/api/v1/cells?metric={long}"), "query").await;
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seconds_and_finer_units_are_told_apart_as_those_of_devices_are() {
+    let api = Api::start("api_units").await;
+    let expected = ("2026-01-01T00:00:00Z".into(), "2026-01-01T01:00:00Z".into());
+    for zeros in ["", "000", "000000", "000000000"] {
+        for endpoint in ["cells", "series"] {
+            let path = format!(
+                "/api/v1/{endpoint}?metric=a&period=3600&from={HOUR}{zeros}&to={}{zeros}",
+                HOUR + 3_600
+            );
+            let answer = api.json(&path).await;
+            assert_eq!((answer["from"].clone(), answer["to"].clone()), expected, "{path}");
+        }
+    }
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_refusal_of_a_time_says_what_is_wrong_with_what_was_sent() {
+    let api = Api::start("api_time_refusals").await;
+    for (query, word) in [
+        ("from=2026-11-22T15:30:00", "put `Z` at its end"),
+        ("from=2026-11-22T15:30:00%2002:00", "%2B"),
+        ("from=2026-11-22", "2026-01-31T12:00:00Z"),
+        ("from=2099-01-01T00:00:00Z", "not before now"),
+        ("from=2000&to=1000", "not before `to`"),
+        ("to=0", "nothing is before it"),
+    ] {
+        let answer = api.get(&format!("/api/v1/series?metric=a&{query}")).await;
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(answer.status == 400 && detail.contains(word), "{query}: {detail}");
+    }
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_described_bounds_are_those_that_hold() {
+    let api = Api::start("api_described").await;
+    let description = api.json("/api/openapi.json").await;
+    let mut checked = 0;
+    for (path, item) in description["paths"].as_object().unwrap() {
+        let path = path.replace("{tenant}", "a").replace("{device}", "b");
+        for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
+            let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
+            let Some((least, most)) = schema["minimum"].as_f64().zip(schema["maximum"].as_f64()) else {
+                let is_bounded = ["integer", "number"].iter().any(|kind| schema["type"] == *kind);
+                assert!(!is_bounded, "{name} of {path} has no bounds");
+                continue;
+            };
+            let needed = ["metric=a", "bbox=0,0,1,1", "lat=1", "lon=1"]
+                .into_iter()
+                .filter(|given| {
+                    let given = given.split('=').next().unwrap();
+                    let parameters = item["get"]["parameters"].as_array().unwrap();
+                    given != name && parameters.iter().any(|known| known["name"] == given)
+                });
+            let needed: String = needed.map(|given| format!("{given}&")).collect();
+            for outside in [least - 1.0, most + 1.0] {
+                check_refused(&api, &format!("{path}?{needed}{name}={outside}"), name).await;
+            }
+            if let Some(default) = schema["default"].as_f64() {
+                assert!((least..=most).contains(&default), "{name} of {path}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked >= 12, "{checked} are described");
+    for path in [
+        "devices?limit=1000",
+        "devices?limit=1",
+        "nearby?lat=90&lon=-180&radius_m=20038000&limit=1000",
+    ] {
+        assert_eq!(api.get(&format!("/api/v1/{path}")).await.status, 200, "{path}");
+    }
     api.stop().await;
 }
 

@@ -112,3 +112,19 @@ async fn rates_count_each_measurement_once() {
     }
     api.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chart_of_the_documentation_exists() {
+    let api = Api::start("api_charts_documented").await;
+    let page = include_str!("../../../docs/querying.md");
+    let (_, after) = page.split_once("WHERE title = '").expect("it names a chart");
+    let (title, _) = after.split_once('\'').unwrap();
+    let found = ask(
+        &format!("SELECT query FROM api_charts_documented.dashboards WHERE title = '{title}'"),
+        60,
+        3_600,
+    )
+    .await;
+    assert_eq!(found["rows"], 1, "{title}");
+    api.stop().await;
+}

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use hyper::{Request, header::HeaderMap};
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use platform::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     health::Health,
     shutdown::{Shutdown, ShutdownTrigger},
 };
@@ -143,16 +143,18 @@ impl Api {
     }
 
     pub(crate) async fn listening(listen: &str, store: Client, site: Site) -> Self {
-        let site = Site {
-            queries: Some(Queries {
-                client: store.clone(),
-                levels: levels(),
-            }),
-            ..site
+        Self::listening_by(Arc::new(SystemClock::new()), listen, store, site).await
+    }
+
+    /// One with a clock of its own.
+    pub(crate) async fn listening_by(clock: Arc<dyn Clock>, listen: &str, store: Client, site: Site) -> Self {
+        let queries = Queries {
+            client: store.clone(),
+            levels: levels(),
         };
         let (trigger, shutdown) = Shutdown::new();
-        let health = Health::new(std::sync::Arc::new(SystemClock::new()));
-        let server = serve(listen, site, health, shutdown).await.unwrap();
+        let health = Health::new(clock);
+        let server = serve(listen, queries, site, health, shutdown).await.unwrap();
         Self { store, server, trigger }
     }
 

@@ -6,11 +6,11 @@ use clickhouse::Client;
 use dashboards::limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::timeout,
 };
 
-use crate::rig::Api;
+use crate::{fleet::HOUR, rig::Api, wide::fill};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_clickhouse_queries_say_so_and_when_to_come_again() {
@@ -125,5 +125,45 @@ async fn half_a_request_does_not_hold_a_connection() {
     let ended = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "the connection is still open");
     assert!(started.elapsed() >= Duration::from_secs(5), "an honest client has time");
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_body_does_not_hold_a_connection() {
+    let api = Api::start("api_half_body").await;
+    let mut stream = TcpStream::connect(api.server.address).await.unwrap();
+    let head =
+        "POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9";
+    stream.write_all(format!("{head}\r\n\r\n{{").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let ended = timeout(Duration::from_secs(30), stream.read_to_string(&mut answer)).await;
+    assert!(ended.is_ok(), "the connection is still open: {answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("request-timeout"),
+        "{answer}"
+    );
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_reads_is_not_kept() {
+    let api = Api::start("api_unread").await;
+    fill(&api, (-10.0, -10.0, 10.0, 10.0), 0.15).await;
+    let path = format!(
+        "/api/v1/cells?tenant=acme&metric=speed&res=9&from={HOUR}000&to={}000&format=geojson",
+        HOUR + 60
+    );
+    let whole = api.get(&path).await.body.len();
+    assert!(whole > 5_000_000, "more than what waits in sockets: {whole}");
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(api.server.address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    tokio::time::sleep(limits::UNREAD_ANSWER_MAX + Duration::from_secs(5)).await;
+    let mut read = Vec::new();
+    // It may end in a reset.
+    let _ = stream.read_to_end(&mut read).await;
+    assert!(!read.is_empty() && read.len() < whole, "{} of {whole}", read.len());
     api.stop().await;
 }

@@ -17,7 +17,7 @@ async fn start(database: &str) -> Api {
 }
 
 /// A cell at every so many degrees of a box, each with one event.
-async fn fill(api: &Api, (west, south, east, north): (f64, f64, f64, f64), step: f64) {
+pub(crate) async fn fill(api: &Api, (west, south, east, north): (f64, f64, f64, f64), step: f64) {
     let columns = ((east - west) / step) as u32;
     let rows = ((north - south) / step) as u32;
     api.execute(&format!(

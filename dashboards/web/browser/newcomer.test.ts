@@ -153,7 +153,7 @@ test('a device tells how far it went and when, and every file says what is in it
     page.waitForEvent('download'),
     page.getByLabel('Export').selectOption('track-csv'),
   ]);
-  expect(download.suggestedFilename()).toBe('bus-01-track.csv');
+  expect(download.suggestedFilename()).toMatch(/^bus-01-track-\d{8}T\d{4}Z-\d{8}T\d{4}Z\.csv$/);
   const pieces: Buffer[] = [];
   for await (const piece of await download.createReadStream()) pieces.push(piece as Buffer);
   expect(Buffer.concat(pieces).toString().trim().split(/\r?\n/)).toHaveLength(21);
@@ -215,5 +215,34 @@ test('a database that is not there yet is one story everywhere, and its end need
     (seen) => /^[1-9]/.test(seen),
     60_000,
   );
+  await page.context().close();
+});
+
+test('when a new hour begins, the card says so and offers the hour before', async () => {
+  const { page, faults } = await visit(browser, 'about:blank');
+  // The clock of the page and the answer agree on an hour that began a moment ago.
+  const hour = 3_600_000;
+  const beganMs = (Math.floor(Date.now() / hour) + 1) * hour;
+  await page.clock.setFixedTime(beganMs + 20_000);
+  await page.route('**/api/v1/live?**', (route) => route.fulfill({ status: 503, body: '' }));
+  await page.route('**/api/v1/cells?**', (route) => {
+    const times = { from: new Date(beganMs).toISOString(), to: new Date(beganMs + hour).toISOString() };
+    const freshness = new Date(beganMs + 18_000).toISOString();
+    const of = { metric: 'temperature', agg: 'avg', period: 3_600, res: 8, ...times, freshness };
+    return route.fulfill({ json: { ...of, cells: [], values: [], counts: [], complete: false, coarsened: false } });
+  });
+  await page.goto(`${site}/?tenant=acme&metric=temperature&at=${HERE[0]},${HERE[1]},10.50`);
+  const card = page.locator('.notice', { hasText: 'The hour has just begun' });
+  await card.waitFor({ timeout: 60_000 });
+  expect(await card.innerText()).toContain('Nothing has reported temperature from here since');
+  expect(await card.locator('.primary').innerText()).toBe('Show the last hour');
+  await card.locator('.primary').click();
+  await until(
+    'the address',
+    async () => page.url(),
+    (address) => address.includes('time=3600s'),
+  );
+  // The browser itself reports the refusal of the stream, as it should.
+  expect(faults.filter((fault) => !fault.includes('status of 503'))).toEqual([]);
   await page.context().close();
 });

@@ -4,7 +4,7 @@ import { cellToLatLng, latLngToCell } from 'h3-js';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { number } from '../src/format';
+import { number, numberInColumn } from '../src/format';
 import type { CellsAnswer } from '../src/data/answers';
 import { awayFromTheHour, barriers, open, until, visit } from './browser';
 import { Program } from './program';
@@ -163,7 +163,7 @@ test('the number of a hexagon is that of the API, and that of ClickHouse', async
   expect((await text(page, '.tooltip strong')).trim()).toBe(number(expected));
   await page.keyboard.press('t');
   const row = page.locator(`tr[data-cell="${CELL}"] td.right`).first();
-  expect((await row.innerText()).trim()).toBe(number(expected));
+  expect((await row.innerText()).trim()).toBe(numberInColumn(expected));
   expect(faults).toEqual([]);
   await page.context().close();
 });
@@ -208,9 +208,9 @@ test('a new event changes its hexagon without a reload', async () => {
 test('everything can be done with the keyboard alone', async () => {
   const { page, faults } = await visit(browser, `${site}/?${VIEW}`);
   await hasHexagons(page);
-  // Find a device.
+  // Find a device by a part of its name.
   await page.keyboard.press('/');
-  await page.keyboard.type('bus-0');
+  await page.keyboard.type('US-0');
   await page.locator('#suggestions [role=option]').nth(3).waitFor();
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('Enter');
@@ -411,17 +411,88 @@ test('when the server is gone the page says so, keeps what it has, and recovers 
   await page.context().close();
 });
 
+test('going back leads to what was looked at before, and a broken address says what is shown instead', async () => {
+  const { page, faults } = await visit(browser, `${site}/?${VIEW}&agg=p95&cell=zzz`);
+  await hasHexagons(page);
+  const toast = await text(page, '.toast');
+  expect(toast).toContain('agg=p95 (shown: the average)');
+  expect(toast).toContain('cell=zzz');
+  await page.getByLabel('Aggregate').selectOption('max');
+  await page.waitForURL((url) => url.searchParams.get('agg') === 'max');
+  // Looking elsewhere is no step back.
+  await page.keyboard.press('+');
+  await page.goBack();
+  await page.waitForURL((url) => url.searchParams.get('agg') === null);
+  expect(await page.getByLabel('Aggregate').inputValue()).toBe('avg');
+  await page.goForward();
+  await page.waitForURL((url) => url.searchParams.get('agg') === 'max');
+  expect(faults).toEqual([]);
+  await page.context().close();
+});
+
 test('what is exported is what is in view', async () => {
   const { page } = await visit(browser, `${site}/?${VIEW}`);
   await hasHexagons(page);
   const count = Number((await text(page, '.legend-foot')).split(' ')[0]);
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByLabel('Export').selectOption('csv')]);
-  expect(download.suggestedFilename()).toBe('v-avg.csv');
+  expect(download.suggestedFilename()).toMatch(/^v-avg-\d{8}T\d{4}Z-\d{8}T\d{4}Z\.csv$/);
   const stream = await download.createReadStream();
   const pieces: Buffer[] = [];
   for await (const piece of stream) pieces.push(piece as Buffer);
   const lines = Buffer.concat(pieces).toString().trim().split(/\r?\n/);
   expect(lines[0]).toBe('cell,value,count');
   expect(lines.length - 1).toBe(count);
+  await page.context().close();
+});
+
+test.each(['640x360', '720x450', '844x390', '390x844', '1024x600', '1280x720'])(
+  'at %s no panel lies on the legend or the buttons of the map',
+  async (size) => {
+    const [width = 0, height = 0] = size.split('x').map(Number);
+    const { page } = await visit(browser, `${site}/?${VIEW}`, { viewport: { width, height } });
+    await hasHexagonsIn(page);
+    const overlaps = (panels: string) =>
+      page.evaluate((selector) => {
+        const boxes = (of: string) =>
+          [...document.querySelectorAll(of)].map((one) => one.getBoundingClientRect()).filter((box) => box.width > 0);
+        const free = boxes('.legend, .maplibregl-ctrl-group, .maplibregl-ctrl-scale');
+        return boxes(selector).flatMap((panel) =>
+          free.filter(
+            (one) =>
+              one.left < panel.right - 1 &&
+              one.right > panel.left + 1 &&
+              one.top < panel.bottom - 1 &&
+              one.bottom > panel.top + 1,
+          ),
+        ).length;
+      }, panels);
+    await page.keyboard.press('t');
+    await page.locator('.table tbody tr').first().waitFor();
+    expect(await overlaps('.table')).toBe(0);
+    await page.locator('.table tbody tr').first().press('Enter');
+    await page.locator('.drawer').waitFor();
+    expect(await overlaps('.table, .drawer')).toBe(0);
+    await page.context().close();
+  },
+);
+
+test('the table takes the focus when its key opens it, and the map has it back when it closes', async () => {
+  const { page, faults } = await visit(browser, `${site}/?${VIEW}`);
+  await hasHexagons(page);
+  const focused = (selector: string) => page.evaluate((of) => document.activeElement?.matches(of) ?? false, selector);
+  await page.keyboard.press('t');
+  await until(
+    'focus on the first row',
+    () => focused('.table tbody tr:first-child'),
+    (is) => is,
+  );
+  await page.keyboard.press('t');
+  await page.locator('.table').waitFor({ state: 'detached' });
+  await until(
+    'focus on the map',
+    () => focused('.maplibregl-canvas'),
+    (is) => is,
+  );
+  expect(faults).toEqual([]);
   await page.context().close();
 });

@@ -31,39 +31,54 @@ interface Endpoints {
 }
 
 export class Program {
-  readonly #process: ChildProcess;
-  readonly #folder: string;
-  readonly endpoints: Endpoints;
-  #output: string[];
+  readonly #folder = mkdtempSync(join(tmpdir(), 'meridian-browser-'));
+  #process!: ChildProcess;
+  #output: string[] = [];
+  /** Others after each start. */
+  endpoints!: Endpoints;
 
-  private constructor(process: ChildProcess, folder: string, endpoints: Endpoints, output: string[]) {
-    this.#process = process;
-    this.#folder = folder;
-    this.endpoints = endpoints;
-    this.#output = output;
+  private constructor() {}
+
+  /** Starts it on free ports, with more options if there are any, and waits until it is ready. */
+  static async start(...options: string[]): Promise<Program> {
+    const program = new Program();
+    await program.#run(options);
+    return program;
   }
 
-  /** Starts it on free ports and waits until it is ready. */
-  static async start(): Promise<Program> {
-    const folder = mkdtempSync(join(tmpdir(), 'meridian-browser-'));
-    const ports = ['mqtt', 'clickhouse', 'http', 'metrics'].flatMap((name) => [`--${name}-port`, '0']);
-    const child = spawn(executable(), ['up', '--data-dir', join(folder, 'data'), ...ports], { cwd: folder });
-    const output: string[] = [];
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => output.push(String(bytes)));
-    const file = join(folder, 'data/endpoints.json');
-    const deadline = Date.now() + READY_MS_MAX;
-    while (!existsSync(file)) {
-      if (Date.now() > deadline || child.exitCode !== null) {
-        child.kill('SIGKILL');
-        throw new Error(`it does not become ready:\n${output.join('')}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    return new Program(child, folder, JSON.parse(readFileSync(file, 'utf8')) as Endpoints, output);
+  /** Stops it, and starts it on the same data with other options. */
+  async restart(...options: string[]): Promise<void> {
+    await this.#end();
+    await this.#run(options);
   }
 
   /** Ctrl-C, as a person would. */
   async stop(): Promise<void> {
+    await this.#end();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #run(options: string[]): Promise<void> {
+    const data = join(this.#folder, 'data');
+    const file = join(data, 'endpoints.json');
+    rmSync(file, { force: true });
+    const ports = ['mqtt', 'clickhouse', 'http', 'metrics'].flatMap((name) => [`--${name}-port`, '0']);
+    const child = spawn(executable(), ['up', '--data-dir', data, ...ports, ...options], { cwd: this.#folder });
+    this.#process = child;
+    this.#output = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => this.#output.push(String(bytes)));
+    const deadline = Date.now() + READY_MS_MAX;
+    while (!existsSync(file)) {
+      if (Date.now() > deadline || child.exitCode !== null) {
+        child.kill('SIGKILL');
+        throw new Error(`it does not become ready:\n${this.#output.join('')}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    this.endpoints = JSON.parse(readFileSync(file, 'utf8')) as Endpoints;
+  }
+
+  async #end(): Promise<void> {
     if (this.#process.exitCode === null) {
       const stopped = new Promise((resolve) => this.#process.once('exit', resolve));
       this.#process.kill('SIGINT');
@@ -71,7 +86,6 @@ export class Program {
       await stopped;
       clearTimeout(timer);
     }
-    rmSync(this.#folder, { recursive: true, force: true });
     if (this.#process.exitCode !== 0) throw new Error(`it did not stop well:\n${this.#output.join('')}`);
   }
 

@@ -63,13 +63,19 @@ const short = new Intl.NumberFormat(LOCALE, { maximumSignificantDigits: 4 });
 const small = new Intl.NumberFormat(LOCALE, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const middling = new Intl.NumberFormat(LOCALE, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
-/** A value in a column: digits after the point depend on its size, so that neighbours align. */
+/** A value as it stands alone, with or without a unit: four significant digits at most, and no zeros that say nothing.
+ * Digits before the point are never rounded away. */
 export function number(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–';
+  return Number.isInteger(value) || Math.abs(value) >= 1_000 ? whole.format(value) : short.format(value);
+}
+
+/** A value in a column where some have fractions: digits after the point depend on its size, so that neighbours align. */
+export function numberInColumn(value: number): string {
   const size = Math.abs(value);
-  if (Number.isInteger(value) || size >= 1_000) return whole.format(value);
+  if (size >= 1_000) return whole.format(value);
   if (size >= 100) return middling.format(value);
-  return size >= 0.1 ? small.format(value) : short.format(value);
+  return size >= 0.1 || size === 0 ? small.format(value) : short.format(value);
 }
 
 /** A value on an axis, as short as it can be. */
@@ -104,13 +110,61 @@ export function age(ms: number): string {
 
 const clock = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const minute = new Intl.DateTimeFormat(LOCALE, { hour: '2-digit', minute: '2-digit' });
-const day = new Intl.DateTimeFormat(LOCALE, { day: 'numeric', month: 'short' });
+
+/** The day of a moment, with the year when it is another one than now; as it is here, or in UTC. */
+export function day(ms: number, nowMs: number, timeZone?: 'UTC'): string {
+  const isThisYear = new Date(ms).getFullYear() === new Date(nowMs).getFullYear();
+  const year = isThisYear ? {} : { year: 'numeric' as const };
+  return new Date(ms).toLocaleDateString(LOCALE, { day: 'numeric', month: 'short', ...year, timeZone });
+}
+
+function isSameDay(ms: number, other: number): boolean {
+  return new Date(ms).toDateString() === new Date(other).toDateString();
+}
 
 /** The time of day, with the day when it is another one than today. */
 export function time(ms: number, nowMs: number, withSeconds = true): string {
-  const moment = new Date(ms);
-  const text = (withSeconds ? clock : minute).format(moment);
-  return moment.toDateString() === new Date(nowMs).toDateString() ? text : `${day.format(moment)}, ${text}`;
+  const text = (withSeconds ? clock : minute).format(ms);
+  return isSameDay(ms, nowMs) ? text : `${day(ms, nowMs)}, ${text}`;
+}
+
+/** From one moment to another: both days where they differ. */
+export function range(fromMs: number, toMs: number, nowMs: number): string {
+  if (isSameDay(fromMs, toMs)) return `${time(fromMs, nowMs, false)} – ${minute.format(toMs)}`;
+  const [from, to] = [fromMs, toMs].map((ms) => `${day(ms, nowMs)}, ${minute.format(ms)}`);
+  return `${from} – ${to}`;
+}
+
+/** The same where room is scarce: of several days, no more than these. */
+export function rangeInShort(fromMs: number, toMs: number, nowMs: number): string {
+  if (isSameDay(fromMs, toMs)) return range(fromMs, toMs, nowMs);
+  const [from, to] = [day(fromMs, nowMs), day(toMs, nowMs)];
+  // `20 – 22 Nov`: what both have in common once.
+  const common = from.slice(from.indexOf(' '));
+  return to.endsWith(common) ? `${from.slice(0, from.indexOf(' '))} – ${to}` : `${from} – ${to}`;
+}
+
+const DAY_MS = 86_400_000;
+
+/** The range of whole periods of so many seconds, with the zone of its times: buckets of a day are days of UTC. */
+export function rangeOfPeriods(fromMs: number, toMs: number, period: number, nowMs: number): string {
+  if (period * 1_000 < DAY_MS) return `${range(fromMs, toMs, nowMs)} ${zone(fromMs, toMs)}`;
+  const [from, to] = [fromMs, toMs - 1].map((ms) => day(ms, nowMs, 'UTC'));
+  return `${from === to ? from : `${from} – ${to}`} UTC`;
+}
+
+/** When a bucket began, in words: `at 15:04`, `on 22 Nov UTC`. */
+export function whenOf(ms: number, period: number, nowMs: number): string {
+  return period * 1_000 < DAY_MS ? `at ${time(ms, nowMs, false)}` : `on ${day(ms, nowMs, 'UTC')} UTC`;
+}
+
+/** The zone of times between two moments, as `UTC+1`; its name where clocks are changed between them. */
+export function zone(fromMs: number, toMs: number): string {
+  const [minutes, atEnd] = [fromMs, toMs].map((ms) => -new Date(ms).getTimezoneOffset());
+  if (minutes === undefined || minutes !== atEnd) return Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  if (minutes === 0) return 'UTC';
+  return `UTC${minutes < 0 ? '−' : '+'}${hours}${rest === 0 ? '' : `:${String(rest).padStart(2, '0')}`}`;
 }
 
 export function place(latitude: number, longitude: number): string {

@@ -56,14 +56,18 @@ export const SETTLE_MS = 250;
 /** Summaries for screen readers are at least this far apart. */
 export const ANNOUNCE_MS = 10_000;
 
+/** So much of a bucket is its beginning: that nothing has reported in it by then is usual. */
+export const BUCKET_NEW_SHARE = 0.1;
+
+/** How long a word about something just done stays, and one that has to be read. */
+export const TOAST_MS = 3_000;
+export const TOAST_LONG_MS = 12_000;
+
 /** Rows of the table that are shown at first, and that each request for more adds. */
 export const ROWS_SHOWN = 100;
 
 /** Suggestions under the search field. */
 export const SUGGESTIONS_MAX = 8;
-
-/** Tenants that are searched when none is chosen: each costs a request. */
-export const TENANTS_SEARCHED_MAX = 6;
 
 /** Devices that are listed for a hexagon. */
 export const DEVICES_LISTED_MAX = 200;

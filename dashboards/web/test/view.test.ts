@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { DEFAULT, fromQuery, toQuery, type View } from '../src/state/view';
+import { DEFAULT, fromQuery, titleOf, toQuery, type View } from '../src/state/view';
 
 const full: View = {
   tenant: 'acme',
@@ -46,5 +46,36 @@ describe('the address', () => {
     ['time=2026-01-02T00:00:00Z~2026-01-01T00:00:00Z&at=NaN,0,1&at=1,2,3'],
   ])('makes nothing of nonsense: %s', (query) => {
     expect(fromQuery(query)).toEqual(DEFAULT);
+  });
+});
+
+describe('the title', () => {
+  const now = Date.parse('2026-11-22T12:00:00');
+  const speed: View = { ...DEFAULT, metric: 'speed' };
+  const days = { kind: 'between', fromMs: now - 2 * 86_400_000, toMs: now } as const;
+
+  test.each<[string, View, string]>([
+    ['nothing yet', DEFAULT, 'Meridian'],
+    ['a live map', speed, 'Average speed · Meridian'],
+    ['numbers of events', { ...speed, aggregate: 'count' }, 'Events · Meridian'],
+    ['the last hour', { ...speed, time: { kind: 'last', seconds: 3_600 } }, 'Average speed, last hour · Meridian'],
+    [
+      'a time of their own',
+      { ...speed, time: { kind: 'last', seconds: 1_200 } },
+      'Average speed, last 20 min · Meridian',
+    ],
+    ['some days', { ...speed, time: days }, 'Average speed, 20 – 22 Nov · Meridian'],
+    [
+      'a device',
+      { ...speed, selection: { kind: 'device', tenant: 'acme', device: 'bus-7' } },
+      'bus-7: Average speed · Meridian',
+    ],
+    [
+      'a hexagon',
+      { ...speed, selection: { kind: 'cell', cell: '871f18b24ffffff' } },
+      'Hexagon: Average speed · Meridian',
+    ],
+  ])('of %s says what it is of', (_, view, title) => {
+    expect(titleOf(view, now)).toBe(title);
   });
 });

@@ -18,7 +18,7 @@ use super::{
     exit,
     library::{Api, BoundStatement, Connection},
 };
-use crate::EmbeddedError;
+use crate::{EmbeddedError, limits};
 
 /// Release of the engine that this crate is written for and tested with.
 pub const ENGINE_RELEASE: &str = "26.7.3-stable.1";
@@ -169,8 +169,13 @@ fn write_configuration(folder: &Path) -> std::io::Result<PathBuf> {
          <!-- Half of the memory: brokers, log and processors live in the same machine. -->\n\
          <max_server_memory_usage_to_ram_ratio>0.5</max_server_memory_usage_to_ram_ratio>\n\
          <mark_cache_size>268435456</mark_cache_size>\n\
+         <!-- Parts that it writes when the last room goes end up empty: it stops before that. -->\n\
+         <storage_configuration><disks><default>\n\
+         <keep_free_space_bytes>{}</keep_free_space_bytes>\n\
+         </default></disks></storage_configuration>\n\
          <users_config>{}</users_config>\n\
          </clickhouse>\n",
+        limits::CLICKHOUSE_FREE_BYTES_MIN,
         escape_xml(&users.display().to_string())
     );
     // The profile holds what a server has and the embedded engine has not: UTC, no bare expressions as statements,

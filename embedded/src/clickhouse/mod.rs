@@ -104,6 +104,7 @@ impl ClickHouseServer {
             sessions,
             places: Arc::clone(&places),
             user,
+            is_loopback: address.ip().to_canonical().is_loopback(),
             server_name: server_name(),
         });
         let (stop, stopping) = watch::channel(false);

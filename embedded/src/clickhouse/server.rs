@@ -2,8 +2,11 @@
 
 use std::{convert::Infallible, pin::pin, sync::Arc};
 
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use platform::browsers;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
@@ -28,6 +31,8 @@ pub(super) struct Shared {
     pub(super) sessions: Arc<Sessions>,
     pub(super) places: Arc<Semaphore>,
     pub(super) user: Option<(String, String)>,
+    /// It listens to this machine only.
+    pub(super) is_loopback: bool,
     pub(super) server_name: String,
 }
 
@@ -126,7 +131,10 @@ async fn handle(shared: &Shared, flushed: Flushed, request: Request<Incoming>) -
 async fn ask(shared: &Shared, flushed: Flushed, request: Request<Incoming>) -> Result<Response<ReplyBody>, Fault> {
     let (parts, incoming) = request.into_parts();
     let (ask, credentials) = Ask::read(&parts)?;
-    check_user(shared.user.as_ref(), &credentials)?;
+    match &shared.user {
+        Some(user) => check_user(user, &credentials)?,
+        None => check_site(&parts.headers, shared.is_loopback)?,
+    }
     let body = Spool::new(shared.engine.data_dir()).receive(incoming).await?;
     let waiting = Arc::clone(&shared.places).acquire_owned();
     let place = tokio::time::timeout(limits::STATEMENT_WAIT_MAX, waiting).await;
@@ -158,9 +166,21 @@ async fn ask(shared: &Shared, flushed: Flushed, request: Request<Incoming>) -> R
     Ok(reply::respond(pieces, flushed, &shared.server_name, shared.engine.version()).await)
 }
 
-/// Without a configured user anyone may ask, under any name.
-fn check_user(user: Option<&(String, String)>, credentials: &Credentials) -> Result<(), Fault> {
-    let Some((name, password)) = user else { return Ok(()) };
+/// Without a configured user anyone on this machine may ask, under any name; but not the pages that are open there.
+fn check_site(headers: &HeaderMap, is_loopback: bool) -> Result<(), Fault> {
+    if browsers::is_of_another_site(headers) {
+        let text = "pages of other sites get no answer; send no `Origin` of another site, or configure a user";
+        return Err(Fault::new(Code::AUTHENTICATION_FAILED, text));
+    }
+    if is_loopback && browsers::is_for_another_machine(headers) {
+        let text =
+            "without a user this is answered under the name localhost, 127.0.0.1 or [::1] only; configure a user";
+        return Err(Fault::new(Code::AUTHENTICATION_FAILED, text));
+    }
+    Ok(())
+}
+
+fn check_user((name, password): &(String, String), credentials: &Credentials) -> Result<(), Fault> {
     let given_name = credentials.user.as_deref().unwrap_or("default");
     let given_password = credentials.password.as_deref().unwrap_or_default();
     if given_name == name && same_bytes(given_password.as_bytes(), password.as_bytes()) {

@@ -13,6 +13,25 @@ fn a_server_that_is_up_answers_ping() {
 }
 
 #[test]
+fn pages_of_other_sites_get_no_answer() {
+    for foreign in [
+        ("Origin", "http://evil.example"),
+        ("Origin", "null"),
+        ("Origin", "http://localhost:3000"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Host", "evil.example:8123"),
+    ] {
+        for (method, target) in [("POST", "/"), ("GET", "/?query=SELECT%201")] {
+            let answer = send(method, target, &[foreign], b"SELECT 1");
+            assert_eq!(answer.status, 403, "{method} {foreign:?}: {}", answer.text());
+            assert!(answer.text().contains("(AUTHENTICATION_FAILED)"), "{}", answer.text());
+        }
+    }
+    let own = [("Origin", "http://localhost"), ("Sec-Fetch-Site", "same-origin")];
+    assert_eq!(send("POST", "/", &own, b"SELECT 1").ok(), "1\n");
+}
+
+#[test]
 fn a_query_comes_in_the_url_the_body_or_both() {
     assert_eq!(send("GET", "/?query=SELECT%201", &[], b"").ok(), "1\n");
     assert_eq!(post("/", "SELECT 2").ok(), "2\n");
@@ -245,4 +264,11 @@ fn bodies_may_be_compressed() {
     let broken = send("POST", &target, &[("Content-Encoding", "gzip")], b"this is no gzip");
     assert_eq!(broken.header("x-clickhouse-exception-code"), Some("271"));
     assert_eq!(run(&database, "SELECT count() FROM t"), "15000\n");
+}
+
+/// What the engine writes when the last room goes is lost, so it stops before.
+#[test]
+fn some_room_is_left_on_the_disk() {
+    let kept = post("/", "SELECT keep_free_space FROM system.disks").ok();
+    assert_eq!(kept.trim(), embedded::limits::CLICKHOUSE_FREE_BYTES_MIN.to_string());
 }

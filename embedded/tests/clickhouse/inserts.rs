@@ -63,7 +63,7 @@ fn a_chunked_body_that_is_cut_inserts_nothing() {
     );
     for leave_politely in [false, true] {
         let mut stream = TcpStream::connect(server()).unwrap();
-        let head = format!("POST {target} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let head = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         for _ in 0..40 {
             stream.write_all(b"80000\r\n").unwrap();
@@ -77,7 +77,7 @@ fn a_chunked_body_that_is_cut_inserts_nothing() {
         drop(stream);
     }
     let mut stream = TcpStream::connect(server()).unwrap();
-    let head = format!("POST {target} HTTP/1.1\r\nHost: test\r\nContent-Length: 80\r\n\r\n");
+    let head = format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 80\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&[7; 40]).unwrap();
     drop(stream);

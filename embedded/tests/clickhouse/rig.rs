@@ -86,7 +86,7 @@ pub(crate) fn send_to(
 ) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     let mut head = format!(
-        "{method} {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {}\r\n",
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
     );
     for (name, value) in headers {

@@ -56,7 +56,7 @@ fn a_reader_that_leaves_ends_the_query() {
     let mut stream = TcpStream::connect(server()).unwrap();
     let query = "SELECT number FROM numbers(1000000000000) FORMAT RowBinary -- left alone";
     let head = format!(
-        "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{query}",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{query}",
         query.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
@@ -104,7 +104,7 @@ fn connections_are_kept_for_the_next_request() {
     let mut stream = TcpStream::connect(server()).unwrap();
     for _ in 0..3 {
         stream
-            .write_all(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\n\r\nSELECT 1")
+            .write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\nSELECT 1")
             .unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"0\r\n\r\n") {
@@ -114,7 +114,7 @@ fn connections_are_kept_for_the_next_request() {
         }
     }
     stream
-        .write_all(b"GET /ping HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        .write_all(b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .unwrap();
     assert_eq!(receive(stream).ok(), "Ok.\n");
     assert_eq!(send("GET", "/ping", &[], b"").status, 200);

@@ -121,6 +121,7 @@ impl KafkaConfig {
     pub(super) fn consumer(&self, group: &str) -> ClientConfig {
         let mut config = self.client();
         let session_ms = crate::limits::SESSION_TIMEOUT.as_millis().to_string();
+        let request_ms = limits::REQUEST_TIMEOUT.as_millis().to_string();
         config.set("group.id", group);
         self.finish(
             &mut config,
@@ -131,6 +132,8 @@ impl KafkaConfig {
                 ("partition.assignment.strategy", "cooperative-sticky"),
                 ("session.timeout.ms", &session_ms),
                 ("heartbeat.interval.ms", "2000"),
+                // A commit waits for as long as a broker is silent that seems to be there.
+                ("socket.timeout.ms", &request_ms),
                 ("queued.max.messages.kbytes", &limits::QUEUED_KBYTES_MAX.to_string()),
                 ("fetch.queue.backoff.ms", "20"),
                 ("allow.auto.create.topics", "false"),

@@ -13,6 +13,8 @@ mod membership;
 mod poll;
 mod producer;
 mod rebalances;
+#[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+mod waits;
 
 pub use admin::ensure_topics;
 pub use config::KafkaConfig;

@@ -119,17 +119,14 @@ impl ConsumerContext for Rebalances {
 
 /// Where the log does not answer, nothing is fetched either.
 fn place_at_first_records(consumer: &BaseConsumer<Rebalances>, list: &mut TopicPartitionList) -> KafkaResult<()> {
-    let mut does_answer = true;
+    list.set_all_offsets(Offset::Offset(0))?;
     for place in places(list) {
-        let found = does_answer.then(|| watermarks(consumer, &place));
-        let low = match found {
-            Some(Ok((low, _high))) => i64::try_from(low).unwrap_or(0),
-            Some(Err(error)) => {
+        let low = match watermarks(consumer, &place) {
+            Ok((low, _high)) => i64::try_from(low).unwrap_or(0),
+            Err(error) => {
                 tracing::warn!(error = %error, partition = %place, "kafka watermarks");
-                does_answer = false;
-                0
+                break;
             }
-            None => 0,
         };
         list.set_partition_offset(&place.topic, i32::from(place.partition.0), Offset::Offset(low))?;
     }

@@ -5,16 +5,17 @@
 
 mod listen;
 mod publish;
+mod publishers;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use async_trait::async_trait;
 use platform::clock::Clock;
 use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
 use tokio::sync::{Mutex, broadcast};
 
-use self::publish::Queue;
+use self::{listen::Listener, publish::Queue};
 use crate::{
     Batch, CacheError, CellCache, Notices, limits,
     metrics::CacheMetrics,
@@ -93,14 +94,20 @@ impl CellCache for RedisCache {
 
     fn watch(&self) -> Notices {
         let notices = broadcast::Sender::new(limits::NOTICES_WAITING_MAX);
-        let watching = Notices::later(notices.subscribe());
-        tokio::spawn(listen::listen(self.client.clone(), notices, self.metrics.clone()));
+        let is_gone = Arc::new(AtomicBool::new(true));
+        let watching = Notices::later(notices.subscribe(), is_gone.clone());
+        let listener = Listener::new(notices, is_gone, self.metrics.clone());
+        tokio::spawn(listener.listen(self.client.clone()));
         watching
     }
 
     /// What is held stays until it expires: a later incarnation of the partition has higher versions.
     fn lose(&self) {
         self.queue.skip();
+    }
+
+    async fn leave(&self) {
+        self.queue.leave().await;
     }
 
     async fn held(&self, place: &Place) -> Result<Vec<Snapshot>, CacheError> {

@@ -1,18 +1,21 @@
 //! The side that writes: one task takes batches from a bounded queue, so that whoever publishes never waits.
 //!
 //! Messages are numbered. What could not be sent uses up its number, so that those who watch find it missing, at the next
-//! message or heartbeat at the latest.
+//! message or heartbeat at the latest. Who ends in order says so, behind everything else.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use platform::clock::Clock;
 use redis::{Client, RedisError, Script, aio::MultiplexedConnection};
 use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval},
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use super::{
@@ -25,9 +28,16 @@ const PUT: &str = include_str!("put.lua");
 
 /// Where batches wait.
 pub(super) struct Queue {
-    sender: mpsc::Sender<Batch>,
+    sender: mpsc::Sender<Errand>,
     /// Numbers to be left out: of batches that found the queue full, and of what was not published.
     refused: Arc<AtomicU64>,
+}
+
+/// What the task is asked for.
+enum Errand {
+    Tell(Batch),
+    /// Say that nothing follows; then this is dropped.
+    Leave(oneshot::Sender<()>),
 }
 
 /// The task that sends them.
@@ -38,6 +48,8 @@ struct Publisher {
     script: Script,
     publisher: u64,
     sequence: u64,
+    /// Log partitions that were told of.
+    partitions: BTreeSet<u16>,
     refused: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
     metrics: CacheMetrics,
@@ -46,7 +58,7 @@ struct Publisher {
 impl Queue {
     /// Begins the task; it ends when the queue is dropped.
     pub(super) fn start(client: Client, clock: Arc<dyn Clock>, metrics: CacheMetrics) -> Self {
-        let (sender, batches) = mpsc::channel(limits::BATCHES_WAITING_MAX);
+        let (sender, errands) = mpsc::channel(limits::BATCHES_WAITING_MAX);
         let refused = Arc::new(AtomicU64::new(0));
         let publisher = Publisher {
             client,
@@ -55,17 +67,18 @@ impl Queue {
             script: Script::new(PUT),
             publisher: rand::random(),
             sequence: 0,
+            partitions: BTreeSet::new(),
             refused: refused.clone(),
             clock,
             metrics,
         };
-        tokio::spawn(publisher.run(batches));
+        tokio::spawn(publisher.run(errands));
         Self { sender, refused }
     }
 
     /// False when there is no room for it.
     pub(super) fn put(&self, batch: Batch) -> bool {
-        let is_taken = self.sender.try_send(batch).is_ok();
+        let is_taken = self.sender.try_send(Errand::Tell(batch)).is_ok();
         if !is_taken {
             self.skip();
         }
@@ -78,17 +91,36 @@ impl Queue {
     pub(super) fn skip(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Says that nothing follows, once everything before was sent, and waits for it a moment.
+    pub(super) async fn leave(&self) {
+        let (done, is_done) = oneshot::channel();
+        let leave = async {
+            if self.sender.send(Errand::Leave(done)).await.is_ok() {
+                // It is dropped when it was done, or could not be.
+                let _ = is_done.await;
+            }
+        };
+        if timeout(limits::LEAVE_MAX, leave).await.is_err() {
+            tracing::warn!("the shared cache was not told that this process ends: servers read ClickHouse for a while");
+        }
+    }
 }
 
 impl Publisher {
-    async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
+    async fn run(mut self, mut errands: mpsc::Receiver<Errand>) {
         let mut heartbeats = interval(limits::HEARTBEAT_INTERVAL);
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                batch = batches.recv() => match batch {
-                    Some(batch) => self.take(batch).await,
+                errand = errands.recv() => match errand {
+                    Some(Errand::Tell(batch)) => self.take(batch).await,
+                    Some(Errand::Leave(_done)) => {
+                        self.leave().await;
+                        // It answers by being dropped, and so is all that comes after.
+                        return;
+                    }
                     None => return,
                 },
                 _ = heartbeats.tick() => self.beat().await,
@@ -98,6 +130,8 @@ impl Publisher {
 
     async fn take(&mut self, batch: Batch) {
         self.skip_refused();
+        // Before it is sent: what may have been sent counts.
+        self.partitions.extend(batch.partitions());
         for piece in pieces(batch) {
             let count = piece.snapshot_count() as u64;
             self.sequence += 1;
@@ -118,7 +152,16 @@ impl Publisher {
     async fn beat(&mut self) {
         self.skip_refused();
         if self.sequence > 0
-            && let Err(error) = self.tell(None).await
+            && let Err(error) = self.tell(None, false).await
+        {
+            self.has_failed(error.as_ref());
+        }
+    }
+
+    async fn leave(&mut self) {
+        self.skip_refused();
+        if self.sequence > 0
+            && let Err(error) = self.tell(None, true).await
         {
             self.has_failed(error.as_ref());
         }
@@ -146,7 +189,7 @@ impl Publisher {
             let put = self.put(group, now_seconds);
             stale += put.invoke_async::<u64>(&mut connection).await.map_err(Some)?;
         }
-        self.tell(Some(piece)).await?;
+        self.tell(Some(piece), false).await?;
         Ok(stale)
     }
 
@@ -163,11 +206,13 @@ impl Publisher {
         put
     }
 
-    async fn tell(&mut self, batch: Option<Batch>) -> Result<(), Option<RedisError>> {
+    async fn tell(&mut self, batch: Option<Batch>, has_left: bool) -> Result<(), Option<RedisError>> {
         let message = Message {
             publisher: self.publisher,
             sequence: self.sequence,
             batch,
+            partitions: self.partitions.iter().copied().collect(),
+            has_left,
         };
         let mut connection = self.connected().await?;
         let mut publish = redis::cmd("PUBLISH");

@@ -90,6 +90,10 @@ pub(super) struct Message {
     pub(super) sequence: u64,
     /// None: a heartbeat.
     pub(super) batch: Option<Batch>,
+    /// Log partitions of everything that it ever told.
+    pub(super) partitions: Vec<u16>,
+    /// It is the last one: whoever publishes ends, and has told everything.
+    pub(super) has_left: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,6 +101,13 @@ struct WireMessage {
     publisher: u64,
     sequence: u64,
     batch: Option<WireBatch>,
+}
+
+/// What stands behind a message. Whoever does not know it reads the message alone, and finds none behind older ones.
+#[derive(Default, Serialize, Deserialize)]
+struct WireRest {
+    partitions: Vec<u16>,
+    has_left: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -129,16 +140,26 @@ impl Message {
             sequence: self.sequence,
             batch: self.batch.map(WireBatch::from),
         };
-        postcard::to_stdvec(&message).expect("memory takes every write")
+        let rest = WireRest {
+            partitions: self.partitions,
+            has_left: self.has_left,
+        };
+        postcard::to_stdvec(&(message, rest)).expect("memory takes every write")
     }
 
     /// None for what is none of ours.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let message: WireMessage = postcard::from_bytes(bytes).ok()?;
+        let (message, rest): (WireMessage, &[u8]) = postcard::take_from_bytes(bytes).ok()?;
+        let rest = match rest {
+            [] => WireRest::default(),
+            rest => postcard::from_bytes(rest).ok()?,
+        };
         Some(Self {
             publisher: message.publisher,
             sequence: message.sequence,
             batch: message.batch.map(Batch::from),
+            partitions: rest.partitions,
+            has_left: rest.has_left,
         })
     }
 }
@@ -275,8 +296,20 @@ mod tests {
                 newest_ms: vec![("acme".into(), 5)],
                 positions: positions.iter().map(whole_position).collect(),
             };
-            let message = || Message { publisher: 1, sequence: 2, batch: Some(batch.clone()) };
-            prop_assert_eq!(Message::read(&message().write()), Some(message()));
+            let message = || Message {
+                publisher: 1,
+                sequence: 2,
+                batch: Some(batch.clone()),
+                partitions: vec![0, u16::MAX],
+                has_left: true,
+            };
+            let written = message().write();
+            prop_assert_eq!(Message::read(&written), Some(message()));
+            // Processes of two versions understand each other.
+            let old: WireMessage = postcard::from_bytes(&written).unwrap();
+            prop_assert_eq!((old.publisher, old.sequence), (1, 2));
+            let read = Message::read(&postcard::to_stdvec(&old).unwrap());
+            prop_assert_eq!(read, Some(Message { partitions: Vec::new(), has_left: false, ..message() }));
         }
 
         #[test]

@@ -7,13 +7,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     batch, place, snapshot,
-    subject::{AWAITED_MAX, NOW_SECONDS, Subject, another, until_changed, until_lost},
+    subject::{AWAITED_MAX, NOW_SECONDS, Subject, another, until_changed, until_gone, until_lost},
 };
-
-async fn until_gone(notices: &mut geocache::Notices) {
-    let gone = async { while !matches!(notices.next().await.unwrap(), Notice::Gone) {} };
-    timeout(AWAITED_MAX, gone).await.expect("it is told");
-}
 
 /// Publishes until it is heard again.
 async fn until_heard_again(cache: &dyn CellCache, notices: &mut geocache::Notices) {
@@ -73,17 +68,87 @@ async fn what_one_process_could_not_send_another_one_knows_as_lost() {
     until_lost(&mut notices).await;
 }
 
+/// Longer than a publisher may be silent, and some.
+const QUIET: Duration = Duration::from_secs(7);
+
 #[tokio::test]
-async fn a_publisher_that_ends_is_told_since_it_may_not_have_told_everything() {
+async fn a_publisher_that_falls_silent_is_missed_until_others_tell_of_its_partitions() {
     let subject = Subject::redis();
     let mut notices = subject.watch().await;
     let publisher = another(subject.redis.as_ref().unwrap());
     publisher.publish(batch(place("acme", NOW_SECONDS), vec![snapshot(1, 1, 1)]));
     until_changed(&mut notices).await;
     // As long as it lives, it is quiet and nothing is lost.
-    let quiet = timeout(Duration::from_secs(6), notices.next()).await;
+    let quiet = timeout(QUIET, notices.next()).await;
     assert!(quiet.is_err(), "{quiet:?}");
+    // Dead, or cut off and still writing: nobody can tell.
     drop(publisher);
+    until_gone(&mut notices).await;
+    let quiet = timeout(QUIET, notices.next()).await;
+    assert!(
+        quiet.is_err(),
+        "another one that is heard does not make up for it: {quiet:?}"
+    );
+    subject
+        .cache
+        .publish(batch(place("acme", NOW_SECONDS), vec![snapshot(1, 1, 2)]));
     until_lost(&mut notices).await;
-    sleep(Duration::from_millis(1)).await;
+}
+
+#[tokio::test]
+async fn a_publisher_that_leaves_in_order_has_told_everything_and_is_not_missed() {
+    let subject = Subject::redis();
+    let mut notices = subject.watch().await;
+    let publisher = another(subject.redis.as_ref().unwrap());
+    for version in 1..=10 {
+        publisher.publish(batch(place("acme", NOW_SECONDS), vec![snapshot(1, 1, version)]));
+    }
+    publisher.leave().await;
+    for version in 1..=10 {
+        let heard = until_changed(&mut notices).await;
+        assert_eq!(heard.groups[0].snapshots, [snapshot(1, 1, version)]);
+    }
+    let next = timeout(AWAITED_MAX, notices.next()).await.unwrap();
+    assert!(matches!(next, Some(Notice::Lost)), "{next:?}");
+    drop(publisher);
+    let quiet = timeout(QUIET, notices.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    // With the last one nobody is left who tells.
+    subject.cache.leave().await;
+    until_gone(&mut notices).await;
+}
+
+#[tokio::test]
+async fn where_nobody_publishes_nothing_counts_as_told() {
+    let subject = Subject::local();
+    assert!(matches!(subject.cache.watch().next().await, Some(Notice::Lost)));
+    let redis = rig::Redis::start();
+    let (publisher, watcher) = (another(&redis), another(&redis));
+    let mut notices = watcher.watch();
+    let quiet = timeout(QUIET, notices.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    publisher.publish(batch(place("acme", NOW_SECONDS), vec![snapshot(1, 1, 1)]));
+    until_lost(&mut notices).await;
+}
+
+#[tokio::test]
+async fn who_does_not_keep_up_is_told_how_things_are_now() {
+    let subject = Subject::redis();
+    let mut notices = subject.watch().await;
+    let publisher = another(subject.redis.as_ref().unwrap());
+    // Never heard from again, and pushed out of what waits by what another one tells of another partition.
+    publisher.publish(batch(place("acme", NOW_SECONDS), vec![snapshot(1, 1, 1)]));
+    until_changed(&mut notices).await;
+    drop(publisher);
+    sleep(QUIET).await;
+    let mut elsewhere = snapshot(1, 1, 1);
+    elsewhere.source.partition = 8;
+    for _ in 0..100 {
+        subject
+            .cache
+            .publish(batch(place("acme", NOW_SECONDS), vec![elsewhere]));
+        sleep(Duration::from_millis(10)).await;
+    }
+    let next = notices.next().await;
+    assert!(matches!(next, Some(Notice::Gone)), "{next:?}");
 }

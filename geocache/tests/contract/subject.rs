@@ -32,8 +32,11 @@ impl Subject {
 
     pub(crate) fn redis() -> Self {
         let redis = Redis::start();
+        let cache = another(&redis);
+        // Whoever publishes nothing at all is not heard, and who hears nobody is told nothing.
+        cache.lose();
         Self {
-            cache: another(&redis),
+            cache,
             redis: Some(redis),
         }
     }
@@ -55,6 +58,12 @@ pub(crate) fn another(redis: &Redis) -> Arc<dyn CellCache> {
 pub(crate) async fn until_lost(notices: &mut Notices) {
     let lost = async { while !matches!(notices.next().await.unwrap(), Notice::Lost) {} };
     timeout(AWAITED_MAX, lost).await.expect("it is told");
+}
+
+/// Waits for a notice that changes are missed from now on.
+pub(crate) async fn until_gone(notices: &mut Notices) {
+    let gone = async { while !matches!(notices.next().await.unwrap(), Notice::Gone) {} };
+    timeout(AWAITED_MAX, gone).await.expect("it is told");
 }
 
 /// The next change.

@@ -6,7 +6,7 @@
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc};
 
 use hyper::{
-    Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
@@ -21,6 +21,7 @@ use tokio::{
 
 use super::Metrics;
 use crate::{
+    browsers,
     health::Health,
     limits::{
         METRICS_ACCEPT_PAUSE, METRICS_CONNECTION_AGE_MAX, METRICS_CONNECTIONS_MAX, METRICS_DRAIN_MAX,
@@ -74,7 +75,11 @@ pub async fn serve(
     };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let pages = Pages { metrics, health };
+    let pages = Pages {
+        metrics,
+        health,
+        is_loopback: address.ip().to_canonical().is_loopback(),
+    };
     let task = tokio::spawn(run(listener, pages, shutdown));
     Ok(MetricsServer { address, task })
 }
@@ -84,10 +89,16 @@ pub async fn serve(
 struct Pages {
     metrics: Metrics,
     health: Health,
+    /// It listens to this machine only: names of tenants are in the metrics, and no page of another site may read them.
+    is_loopback: bool,
 }
 
 impl Pages {
-    fn answer(&self, method: &Method, path: &str) -> Response<String> {
+    fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<String> {
+        if self.is_loopback && browsers::is_for_another_machine(headers) {
+            let text = "this port is answered under the name localhost, 127.0.0.1 or [::1] only\n".to_owned();
+            return page(StatusCode::MISDIRECTED_REQUEST, PLAIN_TEXT, text);
+        }
         if method != Method::GET && method != Method::HEAD {
             let text = "only GET and HEAD are served here\n".to_owned();
             let mut refusal = page(StatusCode::METHOD_NOT_ALLOWED, PLAIN_TEXT, text);
@@ -170,7 +181,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
 
 async fn serve_connection(stream: TcpStream, place: OwnedSemaphorePermit, pages: Pages, shutdown: Shutdown) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = pages.answer(request.method(), request.uri().path());
+        let response = pages.answer(request.method(), request.uri().path(), request.headers());
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()

@@ -97,10 +97,19 @@ impl<S: RowSink> Coordinator<S> {
     pub(crate) async fn run(mut self, clock: Arc<dyn Clock>) -> Result<(), ProcessError> {
         self.health.ready();
         let freshness = self.metrics.freshness.clone();
+        let stop = self.shutdown.clone();
+        let overdue = async {
+            stop.requested().await;
+            sleep(limits::STEP_AT_SHUTDOWN_MAX).await;
+        };
         let mut worked = tokio::select! {
             biased;
             worked = self.work() => worked,
             () = freshness.keep(clock) => unreachable!("it never ends"),
+            () = overdue => {
+                tracing::warn!("stopped in the middle of a step that does not end; it is done again at the next start");
+                return self.leave().await;
+            }
         };
         if worked.is_ok() && self.settings.reads_to_end {
             worked = self.read_to_end(limits::READ_TO_END_MAX).await;
@@ -153,7 +162,9 @@ impl<S: RowSink> Coordinator<S> {
         &mut self,
         flushed: Result<Result<Flushed, ProcessError>, JoinError>,
     ) -> Result<(), ProcessError> {
-        for topic_partition in self.settle(flushed).await? {
+        let fenced = self.settle(flushed)?;
+        self.commit().await?;
+        for topic_partition in fenced {
             self.reclaim(topic_partition).await?;
         }
         match self.held.take() {
@@ -239,9 +250,9 @@ impl<S: RowSink> Coordinator<S> {
         Ok(())
     }
 
-    /// A flush is through: counts it and commits its checkpoints. Returns the partitions that another owner is ahead
-    /// with.
-    pub(super) async fn settle(
+    /// A flush is through: counts it. Its checkpoints wait to be committed. Returns the partitions that another owner is
+    /// ahead with.
+    pub(super) fn settle(
         &mut self,
         flushed: Result<Result<Flushed, ProcessError>, JoinError>,
     ) -> Result<Vec<TopicPartition>, ProcessError> {
@@ -274,7 +285,6 @@ impl<S: RowSink> Coordinator<S> {
                 Outcome::Released => {}
             }
         }
-        self.commit().await?;
         Ok(fenced)
     }
 

@@ -72,13 +72,18 @@ impl<S: RowSink> Coordinator<S> {
             Ok(()) => self.drain(limits::SHUTDOWN_DRAIN_MAX).await,
             Err(error) => Err(error),
         };
+        let left = self.leave().await;
+        drained.and(left)
+    }
+
+    /// Ends the instance as it is: what it holds is given up, and the group told.
+    pub(super) async fn leave(mut self) -> Result<(), ProcessError> {
         self.flushes.shutdown().await;
         match timeout(limits::CLOSE_MAX, self.consumer.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the group was not told that we leave, it will notice"),
             Err(_) => tracing::warn!("leaving the group took too long, it will notice"),
         }
-        drained?;
         self.pool.stop().await
     }
 
@@ -110,7 +115,11 @@ impl<S: RowSink> Coordinator<S> {
             match timeout_at(deadline, self.flushes.join_next()).await {
                 Ok(Some(flushed)) => {
                     // Whoever is ahead with a partition goes on with it: we are on our way out.
-                    let _fenced = self.settle(flushed).await?;
+                    let _fenced = self.settle(flushed)?;
+                    // What is not committed in time is so later: the checkpoints are the truth.
+                    if let Ok(committed) = timeout_at(deadline, self.commit()).await {
+                        committed?;
+                    }
                 }
                 Ok(None) => {}
                 Err(_) => return Ok(false),

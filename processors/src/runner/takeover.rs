@@ -73,11 +73,7 @@ impl<S: RowSink> Coordinator<S> {
                 inherited_reach,
                 stride: self.settings.reach_records_min,
                 // What waits there is wanted at once, so that all partitions that came together are claimed by one flush.
-                wanted_offset: if partition.high > first_offset {
-                    first_offset + 1
-                } else {
-                    0
-                },
+                wanted_offset: partition.high.min(first_offset + 1),
                 durable_at: self.first_durable_at(&topic_partition),
                 next_number,
                 episode: Episode::default(),

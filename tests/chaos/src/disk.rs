@@ -5,9 +5,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
+
+use crate::limits;
 
 /// Name of the file that takes all the room.
 const FILLER: &str = "filler";
@@ -39,13 +42,17 @@ impl SmallDisk {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Takes all the room that is left.
+    /// Takes all the room that is left; the last of it in a few seconds, as a disk fills that others use too.
     ///
     /// # Errors
     /// When the disk does not become full.
     pub fn fill(&self) -> Result<()> {
         let mut file = fs::File::create(self.path.join(FILLER))?;
         let piece = vec![0_u8; 1 << 20];
+        while self.free_bytes()? > limits::LAST_ROOM_BYTES {
+            std::io::Write::write_all(&mut file, &piece)?;
+        }
+        thread::sleep(limits::LAST_ROOM_LASTS);
         for size in [piece.len(), 4096] {
             while std::io::Write::write_all(&mut file, &piece[..size]).is_ok() {}
         }
@@ -53,6 +60,11 @@ impl SmallDisk {
             Err(_) => Ok(()),
             Ok(()) => bail!("`{}` does not become full", self.path.display()),
         }
+    }
+
+    fn free_bytes(&self) -> Result<u64> {
+        let disk = rustix::fs::statvfs(&self.path)?;
+        Ok(disk.f_bavail * disk.f_frsize)
     }
 
     /// Gives the room back.

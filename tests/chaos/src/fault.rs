@@ -161,6 +161,8 @@ pub enum Fault {
     ClockJump(Part, i32),
     /// No space left.
     DiskFull(Disk),
+    /// The log loses its first records, as by retention: all but the newest of what the processors have committed.
+    Retention,
 }
 
 impl Fault {
@@ -182,6 +184,7 @@ impl Fault {
             Self::Refuse(_) => "refuse",
             Self::ClockJump(..) => "clock jump",
             Self::DiskFull(_) => "disk full",
+            Self::Retention => "retention",
         }
     }
 
@@ -204,6 +207,7 @@ impl Fault {
             | Self::Refuse(hop) => hop.name(),
             Self::DiskFull(Disk::Checkpoints) => "disk of checkpoints",
             Self::DiskFull(Disk::Engine) => "disk of clickhouse",
+            Self::Retention => Part::Kafka.name(),
         }
     }
 }

@@ -48,6 +48,10 @@ pub const INSERT_WAIT_MAX: Duration = Duration::from_secs(20);
 /// A clock jumps by less than so many seconds: half of those of ingest are further ahead than the hour that Kafka bears.
 pub const CLOCK_JUMP_SECONDS_MAX: i32 = 7_200;
 
+/// Records of each partition that retention leaves, of those that are committed: what devices send again was just sent. A
+/// copy that comes later than that could not be told from a new event by a processor that has lost its checkpoints.
+pub const RECORDS_KEPT: u64 = 200;
+
 /// How often a process looks how much its clock is off.
 pub const CLOCK_LOOK_SECONDS: u32 = 1;
 
@@ -56,6 +60,13 @@ pub const CHECKPOINT_DISK_BYTES: u64 = 64 << 20;
 
 /// Room of the disk under ClickHouse: the engine wants some hundred MiB for its own logs and merges.
 pub const ENGINE_DISK_BYTES: u64 = 2 << 30;
+
+/// A disk that is being filled has this left for a while: less than what our engine keeps free, so that it stops before it
+/// writes parts into no room at all, which it would take for whole.
+pub const LAST_ROOM_BYTES: u64 = 64 << 20;
+
+/// For this long.
+pub const LAST_ROOM_LASTS: Duration = Duration::from_secs(2);
 
 /// Memory that `ingest` may hold: its window of 64 MiB, the producer's queue of 64 MiB, and as much again for what is
 /// being decoded.

@@ -157,6 +157,7 @@ impl Nemesis {
                     filled
                 }
             },
+            Fault::Retention => self.stack.expire_records().map_err(|error| error.to_string()),
         };
         Happened {
             began_ms,
@@ -255,7 +256,7 @@ impl Nemesis {
         start_again(&mut process)
     }
 
-    /// Kills both processors and removes all checkpoints: the log is whole, so everything follows from it. Blocks.
+    /// Kills both processors and removes all checkpoints: everything follows from the tables and what is left of the log. Blocks.
     pub fn lose_checkpoints(&self) -> Vec<Happened> {
         let began_ms = self.now_ms();
         let lose = || -> Result<(), String> {

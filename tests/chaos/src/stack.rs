@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rig::{Daemon, Kafka, Mosquitto, MosquittoOptions, kafka::Listener, ports};
 use tempfile::TempDir;
 
@@ -23,6 +23,9 @@ use crate::{
     limits,
     proxy::Proxy,
 };
+
+/// Of the processors, as by default.
+const GROUP: &str = "meridian";
 
 /// One of the processes.
 pub enum Process {
@@ -217,8 +220,19 @@ impl Stack {
     #[must_use]
     pub fn lag(&self) -> Option<u64> {
         match &*self.process(Part::Kafka) {
-            Process::Kafka(kafka) => kafka.lag("meridian").ok(),
+            Process::Kafka(kafka) => kafka.lag(GROUP).ok(),
             Process::Mosquitto(_) | Process::Meridian(_) => None,
+        }
+    }
+
+    /// Kafka removes the first records of what the processors have committed.
+    ///
+    /// # Errors
+    /// When Kafka does not do so.
+    pub fn expire_records(&self) -> Result<()> {
+        match &*self.process(Part::Kafka) {
+            Process::Kafka(kafka) => Ok(kafka.expire(GROUP, limits::RECORDS_KEPT)?),
+            Process::Mosquitto(_) | Process::Meridian(_) => bail!("the log is not Kafka"),
         }
     }
 

@@ -45,6 +45,8 @@ impl Part {
 
     pub(crate) const DEMO: &[Self] = &[Self::BuildTools, Self::WebPackages, Self::Libchdb];
 
+    pub(crate) const LOOK: &[Self] = &[Self::BuildTools, Self::WebPackages, Self::Browser, Self::Libchdb];
+
     pub(crate) const BENCH: &[Self] = &[
         Self::BuildTools,
         Self::WebPackages,

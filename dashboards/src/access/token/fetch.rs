@@ -95,3 +95,100 @@ async fn ask(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, url: 
     let body = axum::body::to_bytes(Body::new(response.into_body()), limits::ISSUER_KEYS_BYTES_MAX).await;
     body.map(|bytes| bytes.to_vec()).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::{
+        ServerConfig,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    };
+    use tempfile::TempDir;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// An issuer on loopback with a certificate of its own for `localhost`.
+    struct Issuer {
+        port: u16,
+        folder: TempDir,
+    }
+
+    impl Issuer {
+        /// Says `answer` to everybody who trusts it.
+        async fn answering(answer: String) -> Self {
+            let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("ca.pem"), own.cert.pem()).unwrap();
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+            let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![own.cert.der().clone()], key)
+                .unwrap();
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let Ok(mut stream) = acceptor.accept(stream).await else {
+                        continue;
+                    };
+                    let mut request = [0; 1024];
+                    let read = stream.read(&mut request).await.unwrap_or(0);
+                    assert!(request[..read].starts_with(b"GET /keys HTTP/1.1\r\n"));
+                    // Who stops reading too long an answer closes first.
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                }
+            });
+            Self { port, folder }
+        }
+
+        async fn with_body(body: &str) -> Self {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            Self::answering(head + body).await
+        }
+
+        async fn fetch(&self, host: &str, ca_file: Option<&Path>) -> Result<Vec<u8>, String> {
+            let url = format!("https://{host}:{}/keys", self.port);
+            keys(&KeySource::Url(Url::parse(&url, &["https"]).unwrap()), ca_file).await
+        }
+
+        async fn fetch_trusting(&self) -> Result<Vec<u8>, String> {
+            self.fetch("localhost", Some(&self.folder.path().join("ca.pem"))).await
+        }
+    }
+
+    #[tokio::test]
+    async fn an_issuer_is_asked_over_tls_by_those_who_trust_it() {
+        let issuer = Issuer::with_body("{\"keys\":[]}").await;
+        assert_eq!(issuer.fetch_trusting().await.unwrap(), b"{\"keys\":[]}");
+        let stranger = issuer.fetch("localhost", None).await.unwrap_err();
+        assert!(stranger.contains("certificate"), "{stranger}");
+        let ca_file = issuer.folder.path().join("ca.pem");
+        let other_name = issuer.fetch("127.0.0.1", Some(&ca_file)).await.unwrap_err();
+        assert!(other_name.contains("certificate"), "{other_name}");
+        let missing = Path::new("/no/such/ca.pem");
+        let unreadable = issuer.fetch("localhost", Some(missing)).await.unwrap_err();
+        assert!(unreadable.contains("/no/such/ca.pem"), "{unreadable}");
+    }
+
+    #[tokio::test]
+    async fn neither_a_redirection_nor_an_endless_list_is_followed() {
+        let elsewhere = "HTTP/1.1 302 Found\r\nLocation: https://localhost/other\r\nContent-Length: 0\r\n\r\n";
+        let moved = Issuer::answering(elsewhere.to_owned()).await;
+        assert!(moved.fetch_trusting().await.unwrap_err().contains("302"));
+        let endless = Issuer::with_body(&" ".repeat(limits::ISSUER_KEYS_BYTES_MAX + 1)).await;
+        assert!(endless.fetch_trusting().await.is_err());
+        let most = Issuer::with_body(&" ".repeat(limits::ISSUER_KEYS_BYTES_MAX)).await;
+        assert_eq!(
+            most.fetch_trusting().await.unwrap().len(),
+            limits::ISSUER_KEYS_BYTES_MAX
+        );
+    }
+}

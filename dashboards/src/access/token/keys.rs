@@ -1,8 +1,8 @@
 //! The public keys of the issuer, as it published them last.
 //!
 //! Fetched again when a token names one that is not known (issuers change them), and from time to time, so that one that
-//! was withdrawn is forgotten. Never more often than once in a while: tokens with made-up names must not make us flood the
-//! issuer. While it does not answer, what is known counts for some hours.
+//! was withdrawn is forgotten; no token waits for the latter. Never more often than once in a while: tokens with made-up
+//! names must not make us flood the issuer. While it does not answer, what is known counts for some hours.
 
 use std::{
     path::PathBuf,
@@ -74,17 +74,21 @@ impl IssuerKeys {
     /// # Errors
     /// When there is none, or no key is known.
     pub(super) async fn find(&self, name: Option<&str>, signing: Signing) -> Result<DecodingKey, Problem> {
-        if self.age().is_none_or(|age| age >= limits::ISSUER_KEYS_REFRESH) {
-            self.refresh().await;
-        }
-        if let Some(key) = self.known(name, signing) {
-            return self.usable(key);
+        if let (Some(key), true) = (self.known(name, signing), self.is_usable()) {
+            return Ok(key);
         }
         self.refresh().await;
-        match self.known(name, signing) {
-            Some(key) => self.usable(key),
-            None if self.age().is_none() => Err(unavailable()),
-            None => Err(refused("`kid` and `alg` fit no key of the issuer")),
+        match (self.known(name, signing), self.is_usable()) {
+            (Some(key), true) => Ok(key),
+            (None, true) => Err(refused("`kid` and `alg` fit no key of the issuer")),
+            (_, false) => Err(unavailable()),
+        }
+    }
+
+    /// Fetches the keys when it is time to: no token waits for that, which may take long.
+    pub(super) async fn refresh_when_due(&self) {
+        if self.age().is_none_or(|age| age >= limits::ISSUER_KEYS_REFRESH) {
+            self.refresh().await;
         }
     }
 
@@ -127,11 +131,8 @@ impl IssuerKeys {
         found.map(|known| known.key.clone())
     }
 
-    fn usable(&self, key: DecodingKey) -> Result<DecodingKey, Problem> {
-        match self.age() {
-            Some(age) if age < limits::ISSUER_KEYS_AGE_MAX => Ok(key),
-            _ => Err(unavailable()),
-        }
+    fn is_usable(&self) -> bool {
+        self.age().is_some_and(|age| age < limits::ISSUER_KEYS_AGE_MAX)
     }
 
     fn age(&self) -> Option<Duration> {

@@ -123,9 +123,9 @@ impl Tokens {
         }
     }
 
-    /// Fetches the keys, so that the first token need not wait.
-    pub(crate) async fn prepare(&self) {
-        self.keys.refresh().await;
+    /// Fetches the keys when it is time to, at once to begin with.
+    pub(crate) async fn refresh_when_due(&self) {
+        self.keys.refresh_when_due().await;
     }
 
     /// What a token allows.
@@ -187,7 +187,8 @@ impl Tokens {
         };
         let expires_ms = (claims.exp + limits::TOKEN_LEEWAY.as_secs_f64()) * 1_000.0;
         Ok(Grant {
-            account: Some(format!("token {}", claims.sub)),
+            // Services of an issuer often have no `sub`, or the same one for all tenants.
+            account: Some(format!("token {} {tenants:?}", claims.sub)),
             name: claims.sub,
             tenants,
             scopes,

@@ -312,6 +312,7 @@ async fn keys_that_the_issuer_changes_are_fetched_but_not_at_every_token() {
     // What cannot be fetched counts on for a while, and not for ever.
     fs::remove_file(issuer.folder.path().join("keys.json")).unwrap();
     issuer.clock.advance(limits::ISSUER_KEYS_REFRESH);
+    issuer.tokens.refresh_when_due().await;
     assert!(issuer.tokens.grant(&new).await.is_ok());
     issuer.clock.advance(limits::ISSUER_KEYS_AGE_MAX);
     assert_eq!(issuer.tokens.grant(&new).await.unwrap_err().kind, Kind::Unavailable);
@@ -325,6 +326,9 @@ async fn a_key_that_was_withdrawn_is_forgotten_without_being_asked_for() {
     let token = first.sign(&header("ES256", "1"), &with("exp", json!(NOW_S * 2)));
     assert!(issuer.tokens.grant(&token).await.is_ok());
     issuer.publish(&[second.published("2")]);
+    issuer.tokens.refresh_when_due().await;
+    assert!(issuer.tokens.grant(&token).await.is_ok(), "it is not time yet");
     issuer.clock.advance(limits::ISSUER_KEYS_REFRESH);
+    issuer.tokens.refresh_when_due().await;
     assert!(issuer.tokens.grant(&token).await.is_err());
 }

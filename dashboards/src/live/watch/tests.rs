@@ -90,7 +90,38 @@ fn the_next_bucket_begins_with_what_was_told_early_and_is_read_as_well() {
     watch.want(false);
     read(&watch, &[]);
     assert_eq!(counts(&watch), Some(vec![]));
-    assert!(!watch.roll(60_000), "a clock that is set back changes nothing");
+}
+
+#[test]
+fn a_clock_that_is_set_back_a_little_brings_no_old_bucket_back() {
+    let watch = Watch::new(key(), 1, 59_000);
+    assert!(watch.roll(60_000) && !watch.roll(59_999) && !watch.roll(0) && !watch.roll(60_000));
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_leaves_no_map_behind_in_a_time_to_come() {
+    for period in [60, 3_600, 86_400] {
+        let key = Key { period, ..key() };
+        // Ahead for some seconds, over the end of any bucket.
+        let now_ms = 10 * 86_400_000 - 90_000;
+        let start = key.open_bucket(now_ms);
+        let watch = Watch::new(key, 1, now_ms);
+        watch.want(false);
+        read(&watch, &[snapshot(5)]);
+        let before = watch.find(9, None, |_| true).unwrap();
+        assert!(watch.roll(now_ms + 7_200_000));
+        watch.want(false);
+        read(&watch, &[]);
+        assert!(watch.roll(now_ms), "{period}");
+        assert_eq!(counts(&watch), None, "not before it was read again");
+        watch.told(start, &[snapshot(7)]);
+        watch.want(false);
+        read(&watch, &[snapshot(6)]);
+        let found = watch.find(9, None, |_| true).unwrap();
+        assert_eq!((found.bucket, counts(&watch)), (start, Some(vec![7])));
+        assert!(found.generation > before.generation, "everybody begins anew");
+        assert!(!watch.roll(now_ms + 1));
+    }
 }
 
 #[test]

@@ -18,6 +18,15 @@ export class Problem extends Error {
     super(message);
   }
 
+  /** Who does not do their part, in short. */
+  get title(): string {
+    if (this.status === 0) return 'The server does not answer';
+    if (this.kind === 'store-unavailable') return 'The database is not ready';
+    if (this.status === 429) return 'The server is asked too much';
+    if (this.status === 401 || this.status === 403) return 'This may not be seen';
+    return this.status < 500 ? 'The server refuses this question' : 'The server has a fault';
+  }
+
   /** The same request can succeed later. */
   get isPassing(): boolean {
     return this.status === 0 || this.status === 429 || this.status >= 500;

@@ -8,7 +8,6 @@ import type { LayerSpecification, StyleSpecification } from 'maplibre-gl';
 import landUrl from 'world-atlas/land-110m.json?url';
 import countriesUrl from 'world-atlas/countries-50m.json?url';
 
-import { GRID } from './degrees';
 import { flatLand, unwrap } from './flat';
 import { centre as centreOf } from './labels';
 
@@ -52,20 +51,13 @@ export function baseStyle(colours: MapColours): StyleSpecification {
       land: { ...geojson(EMPTY), tolerance: 0.2 },
       borders: { ...geojson(EMPTY), tolerance: 0.2 },
       names: geojson(EMPTY),
-      grid: geojson({ type: 'FeatureCollection', features: graticule() }),
+      grid: geojson(EMPTY),
       degrees: geojson(EMPTY),
     },
     layers: [
       { id: 'water', type: 'background', paint: { 'background-color': colours.water } },
       { id: 'land', type: 'fill', source: 'land', paint: { 'fill-color': colours.land } },
-      ...GRID.map(({ step, zoom }, index) => ({
-        id: `grid-${index}`,
-        type: 'line' as const,
-        source: 'grid',
-        filter: ['==', ['get', 'step'], step] as ['==', ['get', string], number],
-        minzoom: zoom,
-        paint: { 'line-color': colours.grid, 'line-width': 1 },
-      })),
+      { id: 'grid', type: 'line', source: 'grid', paint: { 'line-color': colours.grid, 'line-width': 1 } },
       {
         id: 'borders',
         type: 'line',
@@ -144,37 +136,4 @@ export async function loadCountries(): Promise<Countries> {
     },
     names: { type: 'FeatureCollection', features: feature(topology, countries).features.flatMap(centreOf) },
   };
-}
-
-/** Meridians and parallels every 10 and 1 degrees; finer ones are added around the view. */
-function graticule(): Feature[] {
-  const lines: Feature[] = [];
-  for (const step of [10, 1]) {
-    for (let longitude = -180; longitude <= 180; longitude += step) lines.push(meridian(longitude, step, -85, 85));
-    for (let latitude = -80; latitude <= 80; latitude += step) lines.push(parallel(latitude, step, -180, 180));
-  }
-  return lines;
-}
-
-function meridian(longitude: number, step: number, south: number, north: number): Feature {
-  return line([longitude, south], [longitude, north], step);
-}
-
-function parallel(latitude: number, step: number, west: number, east: number): Feature {
-  return line([west, latitude], [east, latitude], step);
-}
-
-function line(from: number[], to: number[], step: number): Feature {
-  return { type: 'Feature', properties: { step }, geometry: { type: 'LineString', coordinates: [from, to] } };
-}
-
-/** The grid with tenths of a degree around a place. */
-export function fineGrid(latitude: number, longitude: number): FeatureCollection {
-  const features = graticule();
-  const [west, south] = [Math.floor(longitude) - 1, Math.max(-84, Math.floor(latitude) - 1)];
-  for (let tenth = 0; tenth <= 30; tenth += 1) {
-    features.push(meridian(west + tenth / 10, 0.1, south, south + 3));
-    features.push(parallel(south + tenth / 10, 0.1, west, west + 3));
-  }
-  return { type: 'FeatureCollection', features };
 }

@@ -1,4 +1,5 @@
-/** Where degrees are written: along the edges of what is seen, whole and never cut by them. Pure. */
+/** The grid of degrees: how fine it is, where its lines run, and where degrees are written, along the edges of what is
+ * seen, whole and never cut by them. Pure. */
 
 import type { Feature, FeatureCollection } from 'geojson';
 
@@ -10,30 +11,72 @@ export interface Frame {
   readonly parallels: { readonly longitude: number; readonly south: number; readonly north: number };
 }
 
-/** Zooms from which the grid has lines of so many degrees, the finest last. */
-export const GRID: readonly { readonly step: number; readonly zoom: number }[] = [
-  { step: 10, zoom: 0 },
-  { step: 1, zoom: 5.5 },
-  { step: 0.1, zoom: 9 },
-];
+/** Steps of a grid, in degrees. Neighbours are no further apart than [`LINE_PX`] allows. */
+const STEPS = [
+  0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60,
+] as const;
 
-export function degreeLabels({ meridians, parallels }: Frame, zoom: number): FeatureCollection {
-  const { step } = GRID.findLast((one) => zoom >= one.zoom) ?? { step: 10 };
+/** How far lines are apart, in pixels: close enough to read a place by them, far enough for their names. */
+export const LINE_PX = { min: 100, max: 250 } as const;
+
+/** The poles are infinitely far away on this map. */
+const LATITUDE_MAX = 85;
+
+/** A box in degrees; its west and east go on across the antimeridian. */
+export interface Box {
+  readonly west: number;
+  readonly south: number;
+  readonly east: number;
+  readonly north: number;
+}
+
+/** How many degrees meridians and parallels are apart: this map stretches the latter away from the equator. */
+export function gridSteps(zoom: number, latitude: number): { meridian: number; parallel: number } {
+  const perDegree = (512 * 2 ** zoom) / 360;
+  const stretched = perDegree / Math.cos((Math.min(Math.abs(latitude), LATITUDE_MAX) * Math.PI) / 180);
+  const fitting = (px: number) => STEPS.find((step) => step * px >= LINE_PX.min) ?? 60;
+  return { meridian: fitting(perDegree), parallel: fitting(stretched) };
+}
+
+/** Lines through a box. */
+export function gridLines({ west, south, east, north }: Box, zoom: number, latitude: number): FeatureCollection {
+  const { meridian, parallel } = gridSteps(zoom, latitude);
+  const [low, high] = [Math.max(south, -LATITUDE_MAX), Math.min(north, LATITUDE_MAX)];
+  // Once around the world is enough: the map repeats it.
+  const [left, right] = east - west >= 360 ? [-180, 180] : [west, east];
+  const features = [
+    ...multiples(meridian, left, right).map((at) => line([at, low], [at, high])),
+    ...multiples(parallel, low, high).map((at) => line([left, at], [right, at])),
+  ];
+  return { type: 'FeatureCollection', features };
+}
+
+function line(from: [number, number], to: [number, number]): Feature {
+  return { type: 'Feature', properties: {}, geometry: { type: 'LineString', coordinates: [from, to] } };
+}
+
+export function degreeLabels({ meridians, parallels }: Frame, zoom: number, atLatitude: number): FeatureCollection {
+  const { meridian, parallel } = gridSteps(zoom, atLatitude);
   const features: Feature[] = [];
-  for (const longitude of multiples(step, meridians.west, meridians.east)) {
-    features.push(label([longitude, meridians.latitude], degrees(wrapped(longitude), step, 'E', 'W'), 'meridian'));
+  for (const longitude of multiples(meridian, meridians.west, meridians.east)) {
+    features.push(label([longitude, meridians.latitude], degrees(wrapped(longitude), meridian, 'E', 'W'), 'meridian'));
   }
-  for (const latitude of multiples(step, parallels.south, parallels.north)) {
-    features.push(label([parallels.longitude, latitude], degrees(latitude, step, 'N', 'S'), 'parallel'));
+  for (const latitude of multiples(parallel, parallels.south, parallels.north)) {
+    features.push(label([parallels.longitude, latitude], degrees(latitude, parallel, 'N', 'S'), 'parallel'));
   }
   return { type: 'FeatureCollection', features };
+}
+
+/** Digits after the point that a step has. */
+function digits(step: number): number {
+  return String(step).split('.')[1]?.length ?? 0;
 }
 
 function multiples(step: number, from: number, to: number): number[] {
   const first = Math.ceil(from / step - 1e-9);
   const last = Math.floor(to / step + 1e-9);
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) =>
-    Number(((first + index) * step).toFixed(1)),
+    Number(((first + index) * step).toFixed(digits(step))),
   );
 }
 
@@ -43,7 +86,7 @@ function wrapped(longitude: number): number {
 }
 
 function degrees(value: number, step: number, positive: string, negative: string): string {
-  const size = Math.abs(value).toFixed(step < 1 ? 1 : 0);
+  const size = Math.abs(value).toFixed(digits(step));
   return Number(size) % 180 === 0 ? `${size}°` : `${size}° ${value < 0 ? negative : positive}`;
 }
 

@@ -9,8 +9,8 @@ import 'maplibre-gl/dist/maplibre-gl.css';
 import type { BoundingBox, TrackAnswer } from '../data/answers';
 import { FLASHES_MAX, FLASH_MS, HEXAGONS_KEPT } from '../limits';
 import type { Camera } from '../state/view';
-import { addLabels, baseStyle, fineGrid, loadCountries, loadLand, mapColours } from './basemap';
-import { degreeLabels } from './degrees';
+import { addLabels, baseStyle, loadCountries, loadLand, mapColours } from './basemap';
+import { degreeLabels, gridLines, gridSteps, type Box } from './degrees';
 import { hexagon, outline } from './geometry';
 import { edgeColour, edgeOpacity, fillOpacity } from './marks';
 import type { Domain } from './palette';
@@ -23,7 +23,7 @@ setWorkerUrl(maplibreWorker);
 const COUNTRIES_ZOOM = 3.5;
 
 /** How far from the edges degrees are written, and how much room the longest of them takes, in pixels. */
-const DEGREES_PX = { edge: 6, width: 56, height: 24 };
+const DEGREES_PX = { edge: 6, width: 72, height: 24 };
 
 const EMPTY: FeatureCollection = { type: 'FeatureCollection', features: [] };
 
@@ -63,7 +63,8 @@ export class HexagonMap {
   #isReady = false;
   #isGone = false;
   #countries: 'none' | 'coming' | 'here' = 'none';
-  #gridAt = '';
+  /** Where the grid has been drawn, and how fine. */
+  #grid: { readonly box: Box; readonly steps: string } | undefined;
   /** What was asked for before the map was ready. */
   #waiting: (() => void)[] = [];
   readonly #stillness = matchMedia('(prefers-reduced-motion: reduce)');
@@ -88,7 +89,10 @@ export class HexagonMap {
     this.#map.addControl(new NavigationControl({ showCompass: false }), 'bottom-right');
     this.#map.addControl(new ScaleControl({ maxWidth: 96 }), 'bottom-right');
     this.#map.on('load', () => this.#ready());
-    this.#map.on('move', () => this.#follow());
+    this.#map.on('move', () => {
+      this.#follow();
+      this.#writeDegrees();
+    });
     this.#map.on('moveend', () => this.#rest());
     this.#map.on('click', (event) => this.#click(event));
     this.#map.on('mousemove', (event) => this.#hover(event));
@@ -225,7 +229,7 @@ export class HexagonMap {
       map.setPaintProperty('water', 'background-color', colours.water);
       map.setPaintProperty('land', 'fill-color', colours.land);
       map.setPaintProperty('borders', 'line-color', colours.border);
-      for (const index of [0, 1, 2]) map.setPaintProperty(`grid-${index}`, 'line-color', colours.grid);
+      map.setPaintProperty('grid', 'line-color', colours.grid);
       map.setPaintProperty('degrees', 'text-color', colours.muted);
       map.setPaintProperty('degrees', 'text-halo-color', colours.land);
       map.setPaintProperty('names', 'text-color', colours.label);
@@ -295,6 +299,11 @@ export class HexagonMap {
   /** Where one looks, once that has come to rest. */
   #rest(): void {
     this.#listener.moved(this.camera());
+    this.#writeDegrees();
+  }
+
+  /** They stay at the edges, whatever moves. */
+  #writeDegrees(): void {
     if (!this.#isReady) return;
     const { clientWidth, clientHeight } = this.#map.getContainer();
     const { edge, width, height } = DEGREES_PX;
@@ -307,7 +316,7 @@ export class HexagonMap {
       meridians: { latitude: onEdge.lat, west: first.lng, east: last.lng },
       parallels: { longitude: onEdge.lng, south: last.lat, north: first.lat },
     };
-    this.#source('degrees').setData(degreeLabels(frame, this.#map.getZoom()));
+    this.#source('degrees').setData(degreeLabels(frame, this.#map.getZoom(), this.#map.getCenter().lat));
   }
 
   async #loadGround(): Promise<void> {
@@ -323,12 +332,20 @@ export class HexagonMap {
       // The hexagons come first.
       this.#map.once('idle', () => void this.#loadCountries());
     }
-    const { lat, lng } = this.#map.getCenter();
-    const at = this.#map.getZoom() >= 9 ? `${Math.floor(lat)} ${Math.floor(lng)}` : '';
-    if (at && at !== this.#gridAt) {
-      this.#gridAt = at;
-      this.#source('grid').setData(fineGrid(lat, lng));
-    }
+    this.#drawGrid();
+  }
+
+  /** The grid reaches as far again to each side as what is seen, so that few moves need another. */
+  #drawGrid(): void {
+    const [bounds, zoom, { lat }] = [this.#map.getBounds(), this.#map.getZoom(), this.#map.getCenter()];
+    const [west, south, east, north] = [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()];
+    const steps = Object.values(gridSteps(zoom, lat)).join(' ');
+    const old = this.#grid?.steps === steps ? this.#grid.box : undefined;
+    if (old && old.west <= west && old.south <= south && old.east >= east && old.north >= north) return;
+    const [width, height] = [east - west, north - south];
+    const box = { west: west - width, south: south - height, east: east + width, north: north + height };
+    this.#grid = { box, steps };
+    this.#source('grid').setData(gridLines(box, zoom, lat));
   }
 
   async #loadCountries(): Promise<void> {

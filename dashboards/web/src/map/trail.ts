@@ -18,6 +18,8 @@ export interface DeviceMark {
   device: string;
   lat: number;
   lon: number;
+  /** Written beside it. */
+  label?: string;
 }
 
 export function addTrail(map: MapLibre, colours: MapColours): void {
@@ -73,7 +75,7 @@ export function addTrailMarks(map: MapLibre, colours: MapColours): void {
     id: 'track-times',
     type: 'symbol',
     source: 'device',
-    filter: isMark,
+    filter: ['has', 'label'],
     layout: {
       'text-field': ['get', 'label'],
       'text-font': ['Inter', 'sans-serif'],
@@ -110,7 +112,8 @@ export function showTrail(map: MapLibre, device: DeviceMark | undefined, points:
   }
   if (device) {
     const coordinates = [device.lon, device.lat];
-    features.push({ type: 'Feature', properties: { kind: 'device' }, geometry: { type: 'Point', coordinates } });
+    const properties = { kind: 'device', label: device.label ?? '' };
+    features.push({ type: 'Feature', properties, geometry: { type: 'Point', coordinates } });
   }
   (map.getSource('device') as GeoJSONSource).setData({ type: 'FeatureCollection', features });
 }

@@ -5,6 +5,7 @@ import { computed, effect, signal } from '@preact/signals';
 
 import type { Device, DevicesAnswer } from '../data/answers';
 import { ask, Problem, url } from '../data/api';
+import { pause } from '../data/pause';
 import { age, sentence, time } from '../format';
 import { DEVICES_CHECKED_MAX, DEVICES_CHECK_MS, SETTLE_MS } from '../limits';
 import { boxText } from '../map/resolution';
@@ -91,8 +92,4 @@ async function follow(address: string, isOnce: boolean, signal: AbortSignal): Pr
     if (isOnce) return;
     await pause(DEVICES_CHECK_MS);
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

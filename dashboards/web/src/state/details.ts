@@ -5,6 +5,7 @@ import { cellToBoundary, cellToLatLng, getResolution, latLngToCell } from 'h3-js
 
 import type { BoundingBox, CellsAnswer, Device, DevicesAnswer, TrackAnswer } from '../data/answers';
 import { ask, Problem, url, type Parameters } from '../data/api';
+import { pause } from '../data/pause';
 import { DEVICES_LISTED_MAX, TRACK_MS, TRACK_PAGES_MAX, TRACK_POINTS_LIGHT } from '../limits';
 import { boxText } from '../map/resolution';
 import type { Hexagon } from './hexagons';
@@ -74,7 +75,7 @@ async function follow(selection: Selection, of: View, isOnce: boolean, signal: A
       if (error instanceof Problem && !error.isPassing) return;
     }
     if (isOnce) return;
-    await new Promise((resolve) => setTimeout(resolve, DEVICE_MS));
+    await pause(DEVICE_MS, signal);
   }
 }
 

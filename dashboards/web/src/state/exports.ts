@@ -1,6 +1,6 @@
 /** What of a view can be had as a file, in words and with its address. */
 
-import { AGGREGATE_NAMES, count, time } from '../format';
+import { AGGREGATE_NAMES, count, rangeOfPeriods } from '../format';
 import { exportAddress, shown, visible } from './hexagons';
 import { trackAddress } from './details';
 import { seriesAddress, seriesOfWhat } from './series';
@@ -20,6 +20,16 @@ export interface ExportGroup {
   readonly exports: readonly Export[];
 }
 
+/** The range that an address asks for, in UTC and without what names of files may not have. */
+function rangeName(address: string): string {
+  const asked = new URLSearchParams(address.split('?')[1]);
+  const at = (name: string) => {
+    const moment = new Date(Number(asked.get(name) ?? now.peek()));
+    return `${moment.toISOString().slice(0, 16).replace(/[:-]/g, '')}Z`;
+  };
+  return `${at('from')}-${at('to')}`;
+}
+
 export function exportsOf(): ExportGroup[] {
   const { metric, aggregate, selection } = view.value;
   const of = shown.value;
@@ -27,16 +37,16 @@ export function exportsOf(): ExportGroup[] {
   const isOfEvents = aggregate === 'count' || aggregate === 'devices';
   const what = isOfEvents ? AGGREGATE_NAMES[aggregate] : `${AGGREGATE_NAMES[aggregate]} ${metric}`;
   const name = `${metric.replaceAll('/', '-')}-${aggregate}`;
-  const at = (moment: string) => time(Date.parse(moment), now.peek(), false);
+  const range = rangeOfPeriods(Date.parse(of.from), Date.parse(of.to), of.period, now.peek());
   const file = (key: string, format: Export['format'], start: string, address: string): Export => ({
     key,
     format,
-    file: `${start}.${format.toLowerCase()}`,
+    file: `${start}-${rangeName(address)}.${format.toLowerCase()}`,
     address,
   });
   const groups: ExportGroup[] = [
     {
-      label: `${what} of ${count(visible.value.length, 'hexagon')} in view, ${at(of.from)} – ${at(of.to)}`,
+      label: `${what} of ${count(visible.value.length, 'hexagon')} in view, ${range}`,
       exports: [
         file('csv', 'CSV', name, exportAddress('csv')),
         file('geojson', 'GeoJSON', name, exportAddress('geojson')),

@@ -38,6 +38,13 @@ export const domain = signal<Domain>({ min: 0, max: 1 });
 /** The view has changed, and its answer is not here yet. */
 export const isLoading = signal(true);
 
+/** Since when the server does not answer what the map asks, in words for what else is shown then. */
+const failingSinceMs = signal<number | undefined>(undefined);
+export const notUpdated = computed(() => {
+  const sinceMs = failingSinceMs.value;
+  return sinceMs === undefined ? undefined : `Not updated since ${time(sinceMs, now.value)}`;
+});
+
 /** How often something may have been missed: who keeps data of their own reads it again. */
 export const gaps = signal(0);
 
@@ -153,6 +160,9 @@ export function retryNow(): void {
 
 function takeStatus(next: Status): void {
   status.value = next;
+  if (next.mode === 'failing') failingSinceMs.value ??= Date.now();
+  // To try again is no answer yet.
+  else if (next.mode !== 'loading') failingSinceMs.value = undefined;
   if (next.mode === 'failing' && next.retryAtMs === undefined) isLoading.value = false;
 }
 

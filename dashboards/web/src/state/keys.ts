@@ -27,6 +27,17 @@ function step(by: number): void {
   change({ metric: all[(at + by + all.length) % all.length] as string });
 }
 
+/** Whoever opens the table by its key goes on in it, and back to the map from it. */
+function toggleTable(): void {
+  toggle('isTableOpen');
+  requestAnimationFrame(() => {
+    const table = document.querySelector('.table');
+    const into = table?.querySelector<HTMLElement>('tbody tr') ?? table?.querySelector<HTMLElement>('.scroll');
+    if (into) into.focus();
+    else focusMap();
+  });
+}
+
 /** Closes what was opened last. */
 function close(): void {
   if (isHelpOpen.value) isHelpOpen.value = false;
@@ -39,7 +50,7 @@ function close(): void {
 export const SHORTCUTS: readonly Shortcut[] = [
   { keys: ['/'], does: 'Search for a device', run: () => document.getElementById('search')?.focus() },
   { keys: ['m'], does: 'Go to the map', run: focusMap },
-  { keys: ['t'], does: 'Open or close the table', run: () => toggle('isTableOpen') },
+  { keys: ['t'], does: 'Open or close the table', run: toggleTable },
   { keys: ['a'], does: 'What needs a look', run: () => toggle('isAttentionOpen') },
   { keys: ['s'], does: 'Fold or unfold the series', run: () => change({ isSeriesOpen: !view.value.isSeriesOpen }) },
   { keys: ['p'], does: 'Pause or go on', run: () => (isPaused.value = !isPaused.value) },

@@ -4,6 +4,7 @@ import { computed, effect, signal } from '@preact/signals';
 
 import type { SeriesAnswer } from '../data/answers';
 import { ask, Problem, url, type Parameters, type Tagged } from '../data/api';
+import { pause } from '../data/pause';
 import { SETTLE_MS } from '../limits';
 import { boxText } from '../map/resolution';
 import { frame, gaps, shown, watched } from './hexagons';
@@ -84,14 +85,4 @@ async function follow(parameters: Parameters, signal: AbortSignal, isOnce: boole
     if (isOnce || !isMoving(time, Date.now())) return;
     await pause(SERIES_MS, signal);
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

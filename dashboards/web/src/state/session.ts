@@ -7,7 +7,8 @@ import type { Session } from '../data/answers';
 import { ask, Problem, url } from '../data/api';
 import { backoffMs } from '../data/backoff';
 import { Door, type Shut } from '../data/door';
-import { change, say, session, startProblem, view } from './store';
+import { pause } from '../data/pause';
+import { fill, say, session, startProblem, view } from './store';
 
 /** Why a key is asked for, once it is. */
 export const shut = signal<Shut | undefined>(undefined);
@@ -22,7 +23,7 @@ export async function startSession(): Promise<void> {
   effect(() => {
     // Who may not see all tenants sees the first of theirs, until another one is chosen.
     const [first] = session.value?.tenants ?? [];
-    if (first !== undefined && view.value.tenant === '') change({ tenant: first });
+    if (first !== undefined && view.value.tenant === '') fill({ tenant: first });
   });
   for (let failures = 1; ; failures += 1) {
     let pauseMs = backoffMs(failures, Math.random());
@@ -37,7 +38,7 @@ export async function startSession(): Promise<void> {
       startProblem.value = ofSession(error);
       pauseMs = Math.max(pauseMs, startProblem.value.retryAfterMs ?? 0);
     }
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await pause(pauseMs);
   }
 }
 
@@ -51,6 +52,6 @@ function ofSession(error: unknown): Problem {
 /** Forgets the login in this browser, and asks for a key. */
 export async function logOut(): Promise<void> {
   const answer = await door.fetch(url('session'), { method: 'DELETE' }).catch(() => undefined);
-  if (answer?.ok) door.shut('left');
-  else say('The server does not answer: you are still logged in');
+  if (answer?.ok) return door.shut('left');
+  say(`The server ${answer ? `answered ${answer.status}` : 'does not answer'}: you are still logged in`);
 }

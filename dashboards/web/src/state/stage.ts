@@ -6,19 +6,33 @@ import { cellToLatLng, getResolution } from 'h3-js';
 import type { CatalogAnswer, CellsAnswer, Device, TrackAnswer } from '../data/answers';
 import { ask, Problem, url } from '../data/api';
 import { backoffMs } from '../data/backoff';
-import { CATALOG_MS, FIRST_VIEW_RESOLUTION } from '../limits';
+import { CATALOG_MS, FIRST_VIEW_RESOLUTION, TOAST_LONG_MS } from '../limits';
 import { busiest } from '../map/firstview';
 import { HexagonMap } from '../map/map';
 import { boxAround, boxText, hexagonPx } from '../map/resolution';
 import { sentence } from '../format';
 import { WORLD } from '../data/answers';
+import { pause } from '../data/pause';
 import { domain, frame, hexagons, isStale, palette, startHexagons } from './hexagons';
 import { details, startDetails } from './details';
 import { startAttention } from './attention';
 import { startSeries } from './series';
 import { door } from './session';
-import { catalog, change, isCatalogHere, metrics, now, say, session, startProblem, theme, view } from './store';
-import { rangeOf } from './time';
+import {
+  catalog,
+  change,
+  fill,
+  isCatalogHere,
+  metrics,
+  now,
+  say,
+  session,
+  startProblem,
+  theme,
+  travels,
+  view,
+} from './store';
+import { HOUR, isMoving, MINUTE, periodOf, rangeOf, type Time } from './time';
 import type { Selection } from './view';
 
 /** What the pointer is on. */
@@ -68,6 +82,10 @@ export function openMap(container: HTMLElement): void {
     // Also when another tenant is chosen before any metric was.
     if (isCatalogHere.value) chooseMetric();
   });
+  effect(() => {
+    const { camera } = view.peek();
+    if (travels.value > 0 && camera) map?.moveTo(camera);
+  });
   startCatalog();
 }
 
@@ -85,7 +103,14 @@ function drawDetails(): void {
   const device = found?.device;
   const isPlacedDevice = device && device.lat !== null && device.lon !== null;
   const mark = isPlacedDevice
-    ? { tenant: device.tenant, device: device.device, lat: device.lat as number, lon: device.lon as number }
+    ? {
+        tenant: device.tenant,
+        device: device.device,
+        lat: device.lat as number,
+        lon: device.lon as number,
+        // A path of the past does not end there.
+        label: isMoving(view.value.time, Date.now()) ? '' : 'now',
+      }
     : undefined;
   map?.showDevice(mark, found?.track?.points ?? []);
   const inCell = found?.devices?.filter((one) => one.lat !== null && one.lon !== null) ?? [];
@@ -136,14 +161,14 @@ async function readCatalog(address: string, signal: AbortSignal): Promise<void> 
       startProblem.value = error instanceof Problem ? error : new Problem(0, 'the page cannot start');
     }
     const pauseMs = failures > 0 ? backoffMs(failures, Math.random()) : isEmptyStore.value ? 2_000 : CATALOG_MS;
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await pause(pauseMs, signal);
   }
 }
 
 function chooseMetric(): void {
   const known = metrics.value;
   if (view.value.metric !== '' || known.length === 0) return;
-  change({ metric: PREFERRED.find((name) => known.includes(name)) ?? (known[0] as string) });
+  fill({ metric: PREFERRED.find((name) => known.includes(name)) ?? (known[0] as string) });
 }
 
 /** What a link selects, if anything; else where data is. */
@@ -163,28 +188,33 @@ async function findFirstView(): Promise<void> {
       return goTo(selection, [lat, lon]);
     }
   }
-  await findData();
+  // An hour that has only begun says little about where data is.
+  const { time } = view.value;
+  await (time.kind === 'live' ? findData(LAST_HOUR, HOUR) : findData(time, HOUR));
 }
 
 /** Moves to where data is, or says why it does not. */
 export async function fitToData(): Promise<void> {
-  const { metric } = view.value;
+  const { metric, time, period } = view.value;
   try {
-    if (!(await findData()))
-      say(metric === '' ? 'Nothing has been published yet' : `No ${metric} anywhere in this time`);
+    if (metric === '') say('Nothing has been published yet');
+    else if (await findData(time, periodOf(time, period))) return;
+    else if (time.kind === 'live' && (await findData(LAST_HOUR, MINUTE))) {
+      say('Nothing yet since this began; here it was within the last hour', TOAST_LONG_MS);
+    } else say(`There is no ${metric} anywhere in the time shown`, TOAST_LONG_MS);
   } catch (error) {
     say(error instanceof Problem ? sentence(error.message) : 'Where data is cannot be found out');
   }
 }
 
+const LAST_HOUR: Time = { kind: 'last', seconds: HOUR };
+
 /** Moves to the place with the most events, if there is one: first roughly, then to its hexagons. */
-async function findData(): Promise<boolean> {
-  const { tenant, metric, time } = view.value;
+async function findData(time: Time, period: number): Promise<boolean> {
+  const { tenant, metric } = view.value;
   if (metric === '') return false;
-  // An hour that has only begun says little about where data is.
-  const looked = time.kind === 'live' ? ({ kind: 'last', seconds: 3_600 } as const) : time;
-  const { fromMs: from, toMs: to } = rangeOf(looked, 3_600, now.value);
-  const common = { tenant, metric, agg: 'count', period: 3_600, from, to };
+  const { fromMs: from, toMs: to } = rangeOf(time, period, now.value);
+  const common = { tenant, metric, agg: 'count', period, from, to };
   const rough = await ask<CellsAnswer>(
     door.fetch,
     url('cells', { ...common, res: FIRST_VIEW_RESOLUTION, bbox: boxText(WORLD) }),
@@ -207,11 +237,12 @@ function covered() {
   const hasLeft = isTableOpen || isAttentionOpen;
   const box = document.querySelector('.middle')?.getBoundingClientRect();
   if (!box) return { top: 0, bottom: 0, left: 0, right: 0 };
-  if (innerWidth <= 720) {
+  // Both as in `narrow.css`.
+  if (matchMedia('(max-width: 560px), (max-width: 720px) and (min-height: 561px)').matches) {
     const hasSheet = selection !== undefined || hasLeft;
-    return { top: 48, bottom: hasSheet ? Math.max(0, box.bottom - innerHeight * 0.44) : 0, left: 0, right: 0 };
+    return { top: 48, bottom: hasSheet ? box.height / 2 : 0, left: 0, right: 0 };
   }
-  // As in the styles: panels that are only just being opened have no size yet.
+  // Panels that are only just being opened have no size yet.
   const [left, right] = innerWidth > 1080 ? [408, 384] : [380, 336];
   return { top: 0, bottom: 0, left: hasLeft ? left : 0, right: selection ? Math.min(right, box.width / 2) : 0 };
 }

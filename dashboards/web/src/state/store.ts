@@ -1,11 +1,12 @@
 /** What the page knows, as signals: the view that is asked for, and what has come for it. */
 
-import { batch, computed, effect, signal } from '@preact/signals';
+import { computed, effect, signal } from '@preact/signals';
 
 import type { CatalogAnswer, Session } from '../data/answers';
 import type { Problem } from '../data/api';
 import { sentence } from '../format';
-import { fromQuery, toQuery, type View } from './view';
+import { TOAST_MS, TOAST_LONG_MS } from '../limits';
+import { fromQuery, misunderstood, stepOf, titleOf, toQuery, type View } from './view';
 
 export const view = signal<View>(fromQuery(location.search));
 
@@ -13,6 +14,18 @@ export const view = signal<View>(fromQuery(location.search));
 export function change(parts: Partial<View>): void {
   view.value = { ...view.value, ...parts };
 }
+
+/** Fills in what nobody has chosen: nothing that going back would undo. */
+export function fill(parts: Partial<View>): void {
+  const isStep = stepOf(view.value) !== step;
+  change(parts);
+  if (!isStep) step = stepOf(view.value);
+}
+
+/** What the entry of the history that one is at shows. */
+let step = stepOf(view.value);
+/** How often one has gone back or forth: the map follows. */
+export const travels = signal(0);
 
 /** Opens one of the panels at the left, or closes it. There is room for one, and none for the menu on small screens. */
 export function toggle(panel: 'isTableOpen' | 'isAttentionOpen'): void {
@@ -38,8 +51,7 @@ export const outage = computed<{ readonly title: string; readonly text: string }
   const problem = startProblem.value;
   if (!problem || isCatalogHere.value) return undefined;
   const text = `${sentence(problem.message)} It is tried again by itself.`;
-  if (problem.kind === 'store-unavailable') return { title: 'The database is not ready', text };
-  return { title: problem.status === 0 ? 'The server does not answer' : 'The server does not show this now', text };
+  return { title: problem.title, text };
 });
 const published = computed(() => new Set(catalog.value.map((entry) => entry.tenant)));
 /** Those to choose from: what the key is for, else all that have published. */
@@ -92,12 +104,12 @@ export const announcement = signal('');
 export const toast = signal('');
 
 let toastTimer: ReturnType<typeof setTimeout> | undefined;
-export function say(text: string): void {
+export function say(text: string, ms = TOAST_MS): void {
   toast.value = text;
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => {
     toast.value = '';
-  }, 3_000);
+  }, ms);
 }
 
 /** The theme: of the system, until somebody chooses. A matter of the person, not of the link. */
@@ -140,11 +152,25 @@ export function keepPage(): void {
     const query = toQuery(view.value);
     clearTimeout(timer);
     // Browsers refuse more than a hundred changes in half a minute.
+    const next = stepOf(view.value);
+    const title = titleOf(view.value, Date.now());
     timer = setTimeout(() => {
-      history.replaceState(null, '', query ? `?${query}` : location.pathname);
+      const address = query ? `?${query}` : location.pathname;
+      if (next === step) history.replaceState(null, '', address);
+      else history.pushState(null, '', address);
+      step = next;
+      // After the entry of the history that it belongs to has begun.
+      document.title = title;
     }, 300);
   });
-  addEventListener('popstate', () => batch(() => (view.value = fromQuery(location.search))));
+  addEventListener('popstate', () => {
+    const next = fromQuery(location.search);
+    step = stepOf(next);
+    view.value = next;
+    travels.value += 1;
+  });
+  const fault = misunderstood(location.search);
+  if (fault) say(fault, TOAST_LONG_MS);
 }
 
 /** The address that shows this view to somebody else. */

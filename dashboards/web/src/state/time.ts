@@ -63,6 +63,16 @@ export function rangeOf(time: Time, period: number, nowMs: number): Range {
   }
 }
 
+const NAMES: Record<number, string> = { [MINUTE]: 'minute', [HOUR]: 'hour', [DAY]: 'day' };
+
+/** What a range is called where it is not the one that was chosen: whole hours or days around it. */
+export function periodWords(time: Time, period: number, fromMs: number, toMs: number): string {
+  const name = NAMES[period];
+  if (name === undefined || (time.kind === 'live' && period < DAY)) return '';
+  const isAsChosen = period === MINUTE || (time.kind === 'between' && time.fromMs === fromMs && time.toMs === toMs);
+  return isAsChosen ? '' : `Whole ${name}${toMs - fromMs > period * 1_000 ? 's' : ''}: `;
+}
+
 /** The series under the map: of the same range, and for a live view of what led up to it. */
 export function seriesOf(time: Time, wanted: number, nowMs: number): Range & { period: number } {
   if (time.kind === 'live') {

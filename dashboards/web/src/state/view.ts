@@ -3,7 +3,8 @@
 import { isValidCell } from 'h3-js';
 
 import { AGGREGATES, type Aggregate } from '../data/answers';
-import { PERIODS, parseTime, timeText, type Time } from './time';
+import { AGGREGATE_NAMES, age, rangeInShort } from '../format';
+import { LAST, PERIODS, parseTime, timeText, type Time } from './time';
 
 export interface Camera {
   readonly lat: number;
@@ -107,6 +108,56 @@ export function fromQuery(text: string): View {
     isAttentionOpen: flag('attention', DEFAULT.isAttentionOpen) && !flag('table', DEFAULT.isTableOpen),
     isSeriesOpen: flag('series', DEFAULT.isSeriesOpen),
   };
+}
+
+/** Parts of the address: what they are by default, and in words what is shown in the place of one that makes no sense. */
+const PARTS: Record<string, readonly [standard: string, instead: string]> = {
+  tenant: ['', 'every tenant that may be seen'],
+  metric: ['', 'a metric that there is'],
+  agg: [DEFAULT.aggregate, 'the average'],
+  time: [timeText(DEFAULT.time), 'live'],
+  period: ['0', 'the period that fits'],
+  at: ['', 'where data is'],
+  cell: ['', 'nothing selected'],
+  device: ['', 'nothing selected'],
+  palette: [DEFAULT.palette, DEFAULT.palette],
+};
+
+/** Longer values are cut where they are told. */
+const TOLD_CHARACTERS_MAX = 32;
+
+/** What of a query string makes no sense, and what is shown instead: an old link opens, but not as if it were right. */
+export function misunderstood(text: string): string {
+  const parts: string[] = [];
+  for (const [name, value] of new URLSearchParams(text)) {
+    const [standard, instead] = PARTS[name] ?? [value];
+    const alone = new URLSearchParams([[name, value]]).toString();
+    if (value === '' || value === standard || toQuery(fromQuery(alone)) !== '') continue;
+    const told = value.length > TOLD_CHARACTERS_MAX ? `${value.slice(0, TOLD_CHARACTERS_MAX)}…` : value;
+    parts.push(`${name}=${told} (shown: ${instead})`);
+  }
+  return parts.length === 0 ? '' : `Not understood in the address: ${parts.join(', ')}`;
+}
+
+/** What going back in the browser undoes: what is looked at, not from where. */
+export function stepOf({ tenant, metric, aggregate, time, period, selection }: View): string {
+  return JSON.stringify([tenant, metric, aggregate, time, period, selection]);
+}
+
+/** What tabs and the history of the browser call a view: what it is of first, as tabs are narrow. */
+export function titleOf({ metric, aggregate, selection, time }: View, nowMs: number): string {
+  const of = { cell: 'Hexagon', device: selection?.kind === 'device' ? selection.device : '' };
+  const measured = aggregate === 'count' || aggregate === 'devices' ? '' : ` ${metric}`;
+  const what = metric === '' ? '' : `${AGGREGATE_NAMES[aggregate]}${measured}${timeWords(time, nowMs)}`;
+  const found = [selection && of[selection.kind], what].filter(Boolean).join(': ');
+  return found === '' ? 'Meridian' : `${found} · Meridian`;
+}
+
+function timeWords(time: Time, nowMs: number): string {
+  if (time.kind === 'live') return '';
+  if (time.kind === 'between') return `, ${rangeInShort(time.fromMs, time.toMs, nowMs)}`;
+  const name = LAST.find(([seconds]) => seconds === time.seconds)?.[1] ?? `Last ${age(time.seconds * 1_000)}`;
+  return `, ${name.toLowerCase()}`;
 }
 
 function readCamera(text: string): Camera | undefined {

@@ -3,6 +3,7 @@
 import { age, count, sentence } from '../format';
 import { ROWS_SHOWN } from '../limits';
 import { checkProblem, checked, silenceSeconds, SILENCES, silent, troubles } from '../state/attention';
+import { notUpdated } from '../state/hexagons';
 import { goTo } from '../state/stage';
 import { change, now, outage } from '../state/store';
 import { Icon } from './icons';
@@ -52,7 +53,7 @@ export function Attention() {
 
 function Silent() {
   const of = checked.value;
-  const problem = checkProblem.value ?? outage.value?.title;
+  const problem = (checkProblem.value && notUpdated.value) ?? checkProblem.value ?? outage.value?.title;
   if (problem) return <p class="problem">{sentence(problem)}</p>;
   if (!of) return <p class="muted">Loading…</p>;
   const all = silent.value;

@@ -3,7 +3,8 @@
 import type uPlot from 'uplot';
 
 import type { Aggregate, SeriesAnswer } from '../data/answers';
-import { number, tick } from '../format';
+import { day, number, tick, whenOf } from '../format';
+import { DAY } from '../state/time';
 import { around, isFilled } from './axis';
 
 export interface Chart {
@@ -24,7 +25,7 @@ async function load(): Promise<typeof uPlot> {
 
 export async function drawChart(element: HTMLElement): Promise<Chart> {
   const Plot = await load();
-  let [finalUntil, from, to] = [0, 0, 1];
+  let [finalUntil, from, to, period] = [0, 0, 1, 0];
   let aggregate: Aggregate = 'avg';
   let plot: uPlot | undefined;
   let colours = '';
@@ -36,6 +37,9 @@ export async function drawChart(element: HTMLElement): Promise<Chart> {
         () => finalUntil,
         () => [from, to],
         () => aggregate,
+        () => period,
+        // Buckets of a day are days of UTC.
+        (seconds) => (period < DAY ? new Date(seconds * 1_000) : Plot.tzDate(new Date(seconds * 1_000), 'UTC')),
       ),
       data,
       element,
@@ -46,7 +50,7 @@ export async function drawChart(element: HTMLElement): Promise<Chart> {
   return {
     show(answer) {
       [from, to] = [Date.parse(answer.from) / 1_000, Date.parse(answer.to) / 1_000];
-      aggregate = answer.agg;
+      ({ agg: aggregate, period } = answer);
       const fresh = answer.freshness ? Date.parse(answer.freshness) / 1_000 : 0;
       // A bucket is final once all of it is.
       finalUntil = Math.floor(fresh / answer.period) * answer.period;
@@ -84,6 +88,8 @@ function options(
   finalUntil: () => number,
   range: () => [number, number],
   aggregate: () => Aggregate,
+  period: () => number,
+  tzDate: (seconds: number) => Date,
 ): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const token = (name: string) => style.getPropertyValue(name).trim();
@@ -92,12 +98,13 @@ function options(
   const axis = { stroke: token('--muted'), font, ticks: { show: false }, grid: { stroke: token('--line'), width: 1 } };
   return {
     ...size(element),
+    tzDate,
     cursor: { points: { size: 8 }, drag: { x: false, y: false } },
     legend: { show: false },
     padding: [8, 24, 0, 0],
     scales: { x: { range: () => range() }, y: { range: (_, low, high) => around(low, high, aggregate()) } },
     axes: [
-      { ...axis, size: 28, space: 72, values: (_, splits) => splits.map(clock) },
+      { ...axis, size: 28, space: 72, values: (_, splits) => splits.map((at) => clock(at, period())) },
       { ...axis, size: 56, space: 32, values: (_, splits) => splits.map(tick) },
     ],
     series: [
@@ -111,17 +118,18 @@ function options(
     ],
     hooks: {
       drawClear: [(plot) => hatch(plot, finalUntil(), token('--line'))],
-      setCursor: [(plot) => tell(plot, element)],
+      setCursor: [(plot) => tell(plot, element, period())],
     },
   };
 }
 
 const MINUTES = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
-const DAYS = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
 
-function clock(seconds: number): string {
-  const moment = new Date(seconds * 1_000);
-  return moment.getHours() === 0 && moment.getMinutes() === 0 ? DAYS.format(moment) : MINUTES.format(moment);
+function clock(seconds: number, period: number): string {
+  const [moment, nowMs] = [new Date(seconds * 1_000), Date.now()];
+  if (period >= DAY) return seconds % DAY === 0 ? day(seconds * 1_000, nowMs, 'UTC') : '';
+  const isMidnight = moment.getHours() === 0 && moment.getMinutes() === 0;
+  return isMidnight ? day(seconds * 1_000, nowMs) : MINUTES.format(moment);
 }
 
 /** Hatches what is later than the freshness. */
@@ -147,10 +155,10 @@ function hatch(plot: uPlot, finalUntil: number, colour: string): void {
 }
 
 /** The value under the pointer, as a title beside it. */
-function tell(plot: uPlot, element: HTMLElement): void {
+function tell(plot: uPlot, element: HTMLElement, period: number): void {
   const index = plot.cursor.idx;
   const at = index === null || index === undefined ? undefined : plot.data[0]?.[index];
   const value = index === null || index === undefined ? undefined : plot.data[1]?.[index];
   if (at === undefined || value === null || value === undefined) element.removeAttribute('data-value');
-  else element.dataset['value'] = `${number(value)} at ${clock(at)}`;
+  else element.dataset['value'] = `${number(value)} ${whenOf(at * 1_000, period, Date.now())}`;
 }

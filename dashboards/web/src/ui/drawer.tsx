@@ -1,5 +1,7 @@
 /** What is selected, in a drawer from the right: a hexagon with the devices in it, or a device with its last values. */
 
+import { computed } from '@preact/signals';
+
 import type { Device, TrackAnswer } from '../data/answers';
 import {
   age,
@@ -17,7 +19,8 @@ import { centre } from '../map/geometry';
 import { details, type Details } from '../state/details';
 import { lengthMetres } from '../map/track';
 import { STALE_MS } from '../limits';
-import { finality } from '../state/hexagons';
+import { finality, notUpdated } from '../state/hexagons';
+import { isMoving } from '../state/time';
 import { copyLink, goTo, showWhole, valueOf } from '../state/stage';
 import { change, now, onlyTenant, outage, permalink, view } from '../state/store';
 import { Icon } from './icons';
@@ -28,7 +31,9 @@ export function Drawer() {
   const title = selection.kind === 'device' ? selection.device : 'Hexagon';
   const kind = selection.kind === 'device' ? `Device of ${selection.tenant}` : selection.cell;
   const here = details.value;
-  const found = here && { ...here, problem: here.problem ?? outage.value?.title };
+  // While the map says why, once is enough.
+  const problem = here?.problem && (notUpdated.value ?? here.problem);
+  const found = here && { ...here, problem: problem ?? outage.value?.title };
   return (
     <aside class="panel drawer" aria-label={`${title}: ${kind}`}>
       <header class="panel-head">
@@ -40,7 +45,7 @@ export function Drawer() {
           <Icon name="close" />
         </button>
       </header>
-      <div class="scroll pad">
+      <div class={problem ? 'scroll pad is-old' : 'scroll pad'}>
         {found?.problem && (
           <p class="problem" role="alert">
             {sentence(found.problem)}
@@ -55,6 +60,9 @@ export function Drawer() {
     </aside>
   );
 }
+
+/** The map shows the past, of which the store has no last values and places. */
+const isPast = computed(() => !isMoving(view.value.time, now.value));
 
 function CellDetails({ cell, found }: { cell: string; found: Details | undefined }) {
   const { aggregate, metric } = view.value;
@@ -79,9 +87,9 @@ function CellDetails({ cell, found }: { cell: string; found: Details | undefined
         <dt>Centre</dt>
         <dd>{place(latitude, longitude)}</dd>
       </dl>
-      <h3>Devices here last</h3>
+      <h3>Devices last known here {isPast.value && <span class="age">now, not in this range</span>}</h3>
       {!found?.devices && !found?.problem && <p class="muted">Loading…</p>}
-      {found?.devices?.length === 0 && <p class="muted">None is here now.</p>}
+      {found?.devices?.length === 0 && <p class="muted">None.</p>}
       <ul class="list">
         {found?.devices?.map((device) => (
           <li key={`${device.tenant}/${device.device}`}>
@@ -122,7 +130,7 @@ function DeviceDetails({ found }: { found: Details | undefined }) {
             </dd>
           </>
         )}
-        <dt>Position</dt>
+        <dt>Position{isPast.value && ' now'}</dt>
         <dd>{hasPlace ? place(device.lat as number, device.lon as number) : 'never told'}</dd>
         <dt>Track</dt>
         <Track track={found.track} />
@@ -138,7 +146,8 @@ function DeviceDetails({ found }: { found: Details | undefined }) {
         </button>
       </div>
       <h3>
-        Last values <span class="age">as of {age(now.value - seenMs)} ago</span>
+        {isPast.value ? 'Last values, not of this range' : 'Last values'}{' '}
+        <span class="age">as of {age(now.value - seenMs)} ago</span>
       </h3>
       <Values device={device} />
       <Attributes device={device} />

@@ -17,7 +17,7 @@ async function findBroker(): Promise<void> {
     const { hostname, port } = new URL(address);
     broker.value = { host: hostname, port: port || '1883' };
   } catch {
-    // The command is shown with the port that brokers use.
+    // The command has words in the place of host and port.
   }
 }
 
@@ -26,14 +26,17 @@ export function FirstRun() {
   const mayKnow = session.value?.scopes.includes('operate') ?? false;
   useEffect(() => void (mayKnow && findBroker()), [mayKnow]);
   const tenant = view.value.tenant || 'acme';
-  const { host, port } = broker.value ?? { host: 'localhost', port: '1883' };
+  const { host, port } = broker.value ?? { host: 'YOUR-BROKER', port: 'ITS-PORT' };
   const command =
     `mosquitto_pub -h ${host} -p ${port} -q 1 -t telemetry/${tenant}/van-1 \\\n` +
     `  -m '{"lat": 52.52, "lon": 13.405, "temperature": 21.5}'`;
   return (
     <div class="notice first-run" role="status">
       <strong>No device has reported yet</strong>
-      <p>Publish something over MQTT, and it appears here by itself within seconds:</p>
+      <p>
+        Publish something over MQTT, and it appears here by itself within seconds
+        {broker.value ? ':' : '. Say where your broker listens:'}
+      </p>
       <pre tabIndex={0}>{command}</pre>
       <div class="notice-buttons">
         <button class="primary" onClick={() => void copyText(command.replace('\\\n ', ''), 'Command copied')}>

@@ -19,7 +19,9 @@ function word(): Word {
   if (isPaused.value) return { tone: 'calm', text: 'Paused' };
   if (unheardOf.value === 'tenant') return { tone: 'calm', text: 'No data' };
   if (mode === 'failing') {
-    const seconds = retryAtMs === undefined ? 0 : Math.ceil((retryAtMs - now.value) / 1_000);
+    // It did answer, and will not answer otherwise.
+    if (retryAtMs === undefined) return { tone: 'bad', text: 'Refused' };
+    const seconds = Math.ceil((retryAtMs - now.value) / 1_000);
     return { tone: 'bad', text: seconds > 0 ? `No answer · again in ${seconds} s` : 'No answer' };
   }
   if (isEmptyStore.value) return { tone: 'calm', text: 'No data yet' };

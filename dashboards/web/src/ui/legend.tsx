@@ -1,10 +1,11 @@
 /** What colours mean, with numbers, and whether values are final. */
 
-import { AGGREGATE_NAMES, tick, time, unitOfAggregate } from '../format';
+import { AGGREGATE_NAMES, rangeOfPeriods, tick, unitOfAggregate } from '../format';
 import { domain, finality, isLoading, palette, shown, visible } from '../state/hexagons';
 import { count } from '../format';
 import { share, ticks } from '../map/palette';
 import { change, now, onlyTenant, outage, unheardOf, view } from '../state/store';
+import { periodWords } from '../state/time';
 import { PALETTES } from '../state/view';
 
 export function Legend() {
@@ -55,7 +56,7 @@ function Ramp() {
         </svg>
       </button>
       <div class="ticks" aria-hidden="true">
-        {ticks(domain.value).map((value) => (
+        {written(ticks(domain.value)).map((value) => (
           <span key={value} style={{ left: `${share(domain.value, value) * 100}%` }}>
             {tick(value)}
           </span>
@@ -65,16 +66,22 @@ function Ramp() {
   );
 }
 
-/** An open bucket is not final: its values still grow. */
+/** As many as have room beside each other. */
+function written(all: readonly number[]): readonly number[] {
+  return all.length > 4 ? all.filter((_, index) => index % 2 === 0) : all;
+}
+
+/** The range that values are really of, and whether they are final: those of an open bucket still grow. */
 function Finality() {
   const [of, is] = [shown.value, finality.value];
   if (!of || !is) return null;
-  const end = time(Date.parse(of.to), now.value, false);
-  const start = time(Date.parse(of.from), now.value, false);
+  const [fromMs, toMs] = [Date.parse(of.from), Date.parse(of.to)];
+  const words = periodWords(view.value.time, of.period, fromMs, toMs);
   return (
     <p class="finality" title={is.words}>
       <span>
-        {start} – {end}
+        {words}
+        {rangeOfPeriods(fromMs, toMs, of.period, now.value)}
       </span>
       <span class={is.isFinal ? 'pill' : 'pill is-open'}>{is.word}</span>
     </p>

@@ -1,7 +1,7 @@
 /** What is said in the middle of the map when there is nothing to see on it, and why. */
 
-import { age, sentence } from '../format';
-import { METRICS_OFFERED_MAX } from '../limits';
+import { age, sentence, time as clockTime } from '../format';
+import { BUCKET_NEW_SHARE, METRICS_OFFERED_MAX } from '../limits';
 import { ageMs, isLoading, isStale, retryNow, shown, status, visible } from '../state/hexagons';
 import { fitToData, isEmptyStore } from '../state/stage';
 import {
@@ -10,11 +10,13 @@ import {
   isPaused,
   isTenantOpen,
   metrics,
+  now,
   outage,
   tenants,
   unheardOf,
   view,
 } from '../state/store';
+import { DAY, HOUR } from '../state/time';
 import { FirstRun } from './firstrun';
 
 export function Notice() {
@@ -26,7 +28,9 @@ export function Notice() {
   if (mode === 'failing') {
     const text = `${sentence(reason ?? 'The server does not answer')}${shown.value ? ' What is shown is from before.' : ''}`;
     const action = retryAtMs === undefined ? undefined : (['Try now', retryNow] as const);
-    return <Card title={shown.value ? 'No new data' : 'No data'} text={text} action={action} isBad isSmall />;
+    const title =
+      retryAtMs === undefined ? 'The server refuses this question' : shown.value ? 'No new data' : 'No data';
+    return <Card title={title} text={text} action={action} isBad isSmall />;
   }
   if (isLoading.value && !shown.value) return <Card title="Loading…" isSmall />;
   if (isStale.value && !isPaused.value && ageMs.value !== undefined) {
@@ -34,21 +38,31 @@ export function Notice() {
     return <Card title="This data is stale" text={text} isBad isSmall />;
   }
   if (unheardOf.value === 'metric' && visible.value.length === 0) return <Unheard what="metric" />;
-  if (!isLoading.value && shown.value && visible.value.length === 0) {
-    const text =
-      time.kind === 'live' ? 'Nothing has reported from here since the bucket began.' : 'Nothing in this range.';
-    return (
-      <Card
-        title={`No ${metric} here`}
-        text={text}
-        action={['Go to where the data is', () => void fitToData()]}
-        second={
-          time.kind === 'live' ? ['Last hour', () => change({ time: { kind: 'last', seconds: 3_600 } })] : undefined
-        }
-      />
-    );
-  }
-  return null;
+  if (isLoading.value || !shown.value || visible.value.length > 0) return null;
+  const find = ['Go to where the data is', () => void fitToData()] as const;
+  if (time.kind !== 'live') return <Card title={`No ${metric} here`} text="Nothing in this range." action={find} />;
+  return <EmptyBucket fromMs={Date.parse(shown.value.from)} period={shown.value.period} find={find} />;
+}
+
+/** Live views begin anew with each bucket, above all with each hour. */
+function EmptyBucket(properties: { fromMs: number; period: number; find: readonly [string, () => void] }) {
+  const { fromMs, period, find } = properties;
+  const { metric } = view.value;
+  const name = period === DAY ? 'day (UTC)' : period === HOUR ? 'hour' : 'minute';
+  const isNew = now.value - fromMs < period * BUCKET_NEW_SHARE * 1_000;
+  const seconds = Math.max(HOUR, period);
+  const last = [
+    seconds === DAY ? 'Show the last 24 hours' : 'Show the last hour',
+    () => change({ time: { kind: 'last', seconds } }),
+  ] as const;
+  return (
+    <Card
+      title={isNew ? `The ${name} has just begun` : `No ${metric} here`}
+      text={`Nothing has reported ${metric} from here since ${clockTime(fromMs, now.value, false)}.`}
+      action={isNew ? last : find}
+      second={isNew ? find : last}
+    />
+  );
 }
 
 /** What the address asks for was never published: those that were are offered. */

@@ -4,11 +4,12 @@ import { signal } from '@preact/signals';
 
 import type { Device } from '../data/answers';
 import { Problem } from '../data/api';
-import { findDevices, MATCHES } from '../data/devices';
+import { findDevices } from '../data/devices';
+import { pause } from '../data/pause';
 import { SETTLE_MS } from '../limits';
 import { door } from '../state/session';
 import { focusMap, goTo } from '../state/stage';
-import { isMenuOpen, tenants, view } from '../state/store';
+import { isMenuOpen, view } from '../state/store';
 import { isIdentifier } from '../state/view';
 import { Icon } from './icons';
 
@@ -35,22 +36,22 @@ function type(next: string): void {
   void look(next.trim(), work.signal);
 }
 
-async function look(start: string, signal: AbortSignal): Promise<void> {
-  if (start === '') {
+async function look(part: string, signal: AbortSignal): Promise<void> {
+  if (part === '') {
     found.value = undefined;
     return;
   }
-  if (!isIdentifier(start)) {
-    show(start, [], `No device is called “${start}”: names have letters, digits and . _ : -`);
+  if (!isIdentifier(part)) {
+    show(part, [], `No device is called “${part}”: names have letters, digits and . _ : -`);
     return;
   }
-  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  await pause(SETTLE_MS, signal);
   if (signal.aborted) return;
   try {
-    const devices = await findDevices(door.fetch, start, view.value.tenant, tenants.value, signal);
-    show(start, devices, devices.length === 0 ? `No device ${MATCHES} “${start}”.` : undefined);
+    const devices = await findDevices(door.fetch, part, view.value.tenant, signal);
+    show(part, devices, devices.length === 0 ? `No device has “${part}” in its name.` : undefined);
   } catch (error) {
-    if (!signal.aborted) show(start, [], error instanceof Problem ? error.message : 'the search failed');
+    if (!signal.aborted) show(part, [], error instanceof Problem ? error.message : 'the search failed');
   }
 }
 

@@ -3,7 +3,8 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { effect } from '@preact/signals';
 
-import { AGGREGATE_NAMES, number, sentence, time, unitOfAggregate } from '../format';
+import { AGGREGATE_NAMES, number, sentence, unitOfAggregate, whenOf } from '../format';
+import { notUpdated } from '../state/hexagons';
 import { isEmptyStore } from '../state/stage';
 import { isSeriesLoading, series, seriesOfWhat, seriesProblem } from '../state/series';
 import { change, now, onlyTenant, outage, theme, unheardOf, view } from '../state/store';
@@ -12,9 +13,8 @@ import { drawChart, type Chart } from './chart';
 import { Icon } from './icons';
 
 export function SeriesPanel() {
-  const { isSeriesOpen, metric, aggregate } = view.value;
+  const { isSeriesOpen, metric, aggregate, period } = view.value;
   const answer = series.value;
-  const per = PERIODS.find(([seconds]) => seconds === answer?.period)?.[1].toLowerCase() ?? '';
   const what = aggregate === 'count' || aggregate === 'devices' ? '' : metric;
   return (
     <section class={isSeriesOpen ? 'series is-open' : 'series'} aria-label="Time series">
@@ -30,7 +30,7 @@ export function SeriesPanel() {
             {AGGREGATE_NAMES[aggregate]} {what}
           </strong>
           <span class="muted">
-            {per} {seriesOfWhat.value}
+            {per(answer?.period, period)} {seriesOfWhat.value}
           </span>
         </button>
         {isSeriesOpen && <Newest />}
@@ -38,6 +38,13 @@ export function SeriesPanel() {
       {isSeriesOpen && <ChartBox />}
     </section>
   );
+}
+
+/** How long its buckets are: not always as chosen, where that would be one or thousands of them. */
+function per(period: number | undefined, wanted: number): string {
+  const name = (of: number) => PERIODS.find(([seconds]) => seconds === of)?.[1].toLowerCase() ?? '';
+  if (period === undefined) return '';
+  return wanted === 0 || wanted === period ? name(period) : `${name(period)}, not ${name(wanted)}`;
 }
 
 /** The last value, in words and large: what one looks for first. */
@@ -52,8 +59,9 @@ function Newest() {
   return (
     <p class="newest">
       <strong>{number(answer.values[last])}</strong>{' '}
-      <span class="muted">
-        {unitOfAggregate(aggregate, metric, onlyTenant.value)} at {time(Date.parse(bucket), now.value, false)}
+      <span class="muted">{unitOfAggregate(aggregate, metric, onlyTenant.value)}</span>{' '}
+      <span class="muted when">
+        {whenOf(Date.parse(bucket), answer.period, now.value)}
         {isOpen ? ', not final' : ''}
       </span>
     </p>
@@ -92,12 +100,14 @@ function ChartBox() {
     };
   }, []);
   const answer = series.value;
+  // While the map says why, once is enough.
+  const old = seriesProblem.value && notUpdated.value;
   return (
-    <div class="chart" id="chart">
+    <div class={old ? 'chart is-old' : 'chart'} id="chart">
       <div class="chart-box" ref={box} />
       {seriesProblem.value && (
-        <p class="chart-note" role="alert">
-          {sentence(seriesProblem.value)}
+        <p class="chart-note" role={old ? undefined : 'alert'}>
+          {sentence(old ?? seriesProblem.value)}
         </p>
       )}
       {!seriesProblem.value && !answer && isSeriesLoading.value && <p class="chart-note muted">{waiting()}</p>}

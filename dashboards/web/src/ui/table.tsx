@@ -2,7 +2,7 @@
 
 import { computed, effect, signal } from '@preact/signals';
 
-import { AGGREGATE_NAMES, count, number, place, unitOfAggregate } from '../format';
+import { AGGREGATE_NAMES, count, number, numberInColumn, place, unitOfAggregate } from '../format';
 import { ROWS_SHOWN } from '../limits';
 import { centre } from '../map/geometry';
 import { colourOf, share } from '../map/palette';
@@ -39,6 +39,7 @@ export function CellTable() {
   const { metric, aggregate } = view.value;
   const unit = unitOfAggregate(aggregate, metric, onlyTenant.value);
   const all = rows.value;
+  const isFractional = all.some(([, { value }]) => !Number.isInteger(value));
   return (
     <section class="panel table" aria-label="Table of hexagons in view">
       <header class="panel-head">
@@ -58,7 +59,13 @@ export function CellTable() {
           </thead>
           <tbody>
             {all.slice(0, limit.value).map(([cell, hexagon]) => (
-              <CellRow key={cell} cell={cell} hexagon={hexagon} hasCount={aggregate !== 'count'} />
+              <CellRow
+                key={cell}
+                cell={cell}
+                hexagon={hexagon}
+                hasCount={aggregate !== 'count'}
+                isFractional={isFractional}
+              />
             ))}
           </tbody>
         </table>
@@ -86,7 +93,8 @@ function Head({ by, label, unit }: { by: Column; label: string; unit?: string })
   );
 }
 
-function CellRow({ cell, hexagon, hasCount }: { cell: string; hexagon: Hexagon; hasCount: boolean }) {
+function CellRow(properties: { cell: string; hexagon: Hexagon; hasCount: boolean; isFractional: boolean }) {
+  const { cell, hexagon, hasCount, isFractional } = properties;
   const { selection } = view.value;
   const isSelected = selection?.kind === 'cell' && selection.cell === cell;
   const [latitude, longitude] = centre(cell);
@@ -116,7 +124,7 @@ function CellRow({ cell, hexagon, hasCount }: { cell: string; hexagon: Hexagon; 
         <span class="swatch" style={{ background: colourOf(palette.value, share(domain.value, hexagon.value)) }} />
         {place(latitude, longitude)}
       </td>
-      <td class="right">{number(hexagon.value)}</td>
+      <td class="right">{isFractional ? numberInColumn(hexagon.value) : number(hexagon.value)}</td>
       {hasCount && <td class="right muted">{number(hexagon.count)}</td>}
     </tr>
   );

@@ -24,14 +24,11 @@ export function TimePicker() {
   }
   if (time.kind === 'between') {
     value = 'between';
-    choices.push([
-      'between',
-      `${format.time(time.fromMs, now.value, false)} – ${format.time(time.toMs, now.value, false)}`,
-    ]);
+    choices.push(['between', format.rangeInShort(time.fromMs, time.toMs, now.value)]);
   }
   choices.push([CUSTOM, 'From … to …']);
   return (
-    <div class="time">
+    <div class="time" title={time.kind === 'between' ? format.range(time.fromMs, time.toMs, now.value) : undefined}>
       <Pick
         label="Time"
         value={isCustomOpen.value ? CUSTOM : value}
@@ -79,6 +76,7 @@ function Custom() {
         To
         <input type="datetime-local" name="to" defaultValue={local(range.toMs)} required />
       </label>
+      <p class="muted small">Times are those of this browser: {format.zone(range.fromMs, range.toMs)}.</p>
       {problem.value && <p role="alert">{problem.value}</p>}
       <div class="custom-buttons">
         <button type="button" class="plain" onClick={() => (isCustomOpen.value = false)}>

@@ -64,16 +64,20 @@ export function TopBar() {
       </a>
       <MetricPicks />
       <div class={isMenuOpen.value ? 'more is-open' : 'more'} id="more">
-        <TimePicker />
-        <Pick
-          label="Period"
-          value={String(view.value.period)}
-          choices={PERIODS.map(([seconds, text]) => [String(seconds), text] as const)}
-          onPick={(value) => change({ period: Number(value) })}
-        />
-        <TenantPick />
-        <Search />
-        <Actions />
+        <div class="picks">
+          <TimePicker />
+          <Pick
+            label="Period"
+            value={String(view.value.period)}
+            choices={PERIODS.map(([seconds, text]) => [String(seconds), text] as const)}
+            onPick={(value) => change({ period: Number(value) })}
+          />
+          <TenantPick />
+        </div>
+        <div class="rest">
+          <Search />
+          <Actions />
+        </div>
       </div>
       <Freshness />
       <button

@@ -56,7 +56,7 @@ async fn exchange(address: SocketAddr, head: &str) -> String {
 async fn get(address: SocketAddr, path: &str) -> String {
     exchange(
         address,
-        &format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n"),
+        &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"),
     )
     .await
 }
@@ -93,12 +93,17 @@ async fn other_paths_and_methods_are_refused() {
     let setup = start().await;
     let address = setup.server.address;
     assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
-    let post = "POST /metrics HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let post = "POST /metrics HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let answer = exchange(address, post).await;
     assert!(
         answer.starts_with("HTTP/1.1 405") && answer.contains("allow: GET, HEAD"),
         "{answer}"
     );
+    // A page of another site whose name was made to point here.
+    let rebound = "GET /metrics HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    assert!(exchange(address, rebound).await.starts_with("HTTP/1.1 421"));
+    let nameless = exchange(address, "GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert!(nameless.starts_with("HTTP/1.0 200"), "{nameless}");
 }
 
 #[tokio::test]

@@ -76,6 +76,14 @@ pub(super) struct WatchedConsumer {
     pub(super) world: World,
     /// While true it hears nothing of the group: the member of a zombie.
     pub(super) is_deaf: Arc<AtomicBool>,
+    /// While true the log answers nothing that it is asked.
+    pub(super) is_silent: Arc<AtomicBool>,
+}
+
+async fn until_answered(is_silent: &AtomicBool) {
+    while is_silent.load(Ordering::Acquire) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 #[async_trait::async_trait]
@@ -90,6 +98,7 @@ impl Consumer for WatchedConsumer {
     }
 
     async fn start(&mut self, topic_partition: &TopicPartition, offset: u64) -> Result<(), LogError> {
+        until_answered(&self.is_silent).await;
         self.inner.start(topic_partition, offset).await
     }
 
@@ -101,14 +110,17 @@ impl Consumer for WatchedConsumer {
                 "{place}: {offset} committed, and durable is {durable:?}"
             );
         }
+        until_answered(&self.is_silent).await;
         self.inner.commit(offsets).await
     }
 
     async fn bounds(&mut self, topic_partition: &TopicPartition) -> Result<Range<u64>, LogError> {
+        until_answered(&self.is_silent).await;
         self.inner.bounds(topic_partition).await
     }
 
     async fn close(self: Box<Self>) -> Result<(), LogError> {
+        until_answered(&self.is_silent).await;
         self.inner.close().await
     }
 }

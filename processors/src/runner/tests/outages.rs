@@ -1,6 +1,9 @@
 //! Backing services that are away: nothing is lost, memory is bounded, and health says so.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use platform::{
     clock::ManualClock,
@@ -194,4 +197,30 @@ async fn offsets_that_the_log_did_not_take_are_committed_when_it_is_back_though_
     assert!(world.is_committed());
     running.stop().await;
     world.assert_complete();
+}
+
+/// Supervisors wait for half a minute.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_answers_nothing_holds_up_no_stop() {
+    // During the takeover, in the middle of a commit, and while everything rests.
+    for (seed, silent_after_ms) in [(31, 0), (32, 777), (33, 5_000)] {
+        let world = World::new(seed);
+        world.feed(200);
+        let consumer = world.consumer();
+        let is_silent = consumer.is_silent.clone();
+        let (trigger, shutdown) = Shutdown::new();
+        is_silent.store(silent_after_ms == 0, Ordering::Release);
+        let task = tokio::spawn(world.instance_with(Box::new(consumer), shutdown));
+        tokio::time::sleep(Duration::from_millis(silent_after_ms)).await;
+        is_silent.store(true, Ordering::Release);
+        world.feed(200);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        trigger.request();
+        let ended = tokio::time::timeout(Duration::from_secs(30), task).await;
+        ended.expect("it stops in time").unwrap().unwrap();
+        let next = world.start();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        world.assert_complete();
+        next.stop().await;
+    }
 }

@@ -148,6 +148,7 @@ impl World {
             inner: Box::new(self.log.consumer(pipeline::subscription(GROUP))),
             world: self.clone(),
             is_deaf: Arc::default(),
+            is_silent: Arc::default(),
         }
     }
 

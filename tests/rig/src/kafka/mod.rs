@@ -165,6 +165,28 @@ impl Kafka {
         Ok(lag)
     }
 
+    /// Removes what a group has committed of all topics of users, but for the newest `kept` records of each partition.
+    ///
+    /// # Errors
+    /// When Kafka does not answer, or is not ready to.
+    pub fn expire(&self, group: &str, kept: u64) -> Result<(), RigError> {
+        protocol::find_coordinator(self.port, group)?;
+        for topic in protocol::topics(self.port)? {
+            // Kafka's own.
+            if topic.name.starts_with("__") {
+                continue;
+            }
+            for partition in 0..topic.partitions {
+                let committed = protocol::committed_offset(self.port, group, &topic.name, partition)?;
+                let before = committed.unwrap_or(0).saturating_sub(kept);
+                if before > 0 {
+                    protocol::delete_records(self.port, &topic.name, partition, before)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Kills it as a power cut of the process would. Acknowledged records are in the page cache and survive.
     pub fn kill9(&mut self) {
         self.daemon.kill9();
