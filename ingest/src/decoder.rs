@@ -230,7 +230,7 @@ impl<'rules> Batch<'rules> {
             delivery: DeliveryMark {
                 packet_id: publish.packet_id,
                 redelivered: publish.redelivered,
-                run: self.stamp.run_number,
+                run: self.stamp.delivery_run,
                 number: received.number,
                 index,
             },

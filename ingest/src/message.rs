@@ -48,7 +48,7 @@ pub struct Received {
     pub payload_bytes: usize,
     /// The connection it came on.
     pub epoch: Epoch,
-    /// Count of messages received by this process.
+    /// Count of messages that this process received over the subscription's connections.
     pub number: u64,
     /// Time of receipt, Unix milliseconds. Steps back only when the clock was wrong before.
     pub received_at_ms: i64,

@@ -8,7 +8,7 @@
 //!
 //! Nothing else in this crate spawns tasks.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 use eventlog::{Log, ProducerLimits};
 use platform::{
@@ -142,33 +142,29 @@ struct Wiring<'run> {
     services: &'run Services,
     trigger: ShutdownTrigger,
     stop: Shutdown,
-    run: String,
+    started_at_ms: i64,
     random: StdRng,
     rules: Rules,
-    numbers: Arc<AtomicU64>,
     tasks: Tasks,
 }
 
 impl<'run> Wiring<'run> {
     fn new(settings: &'run IngestSettings, log: &'run Log, services: &'run Services, seed: u64) -> Self {
         let (trigger, stop) = Shutdown::new();
-        let started_at_ms = services.clock.wall_ms();
-        let mut random = StdRng::seed_from_u64(seed);
         Self {
             settings,
             log,
             services,
             trigger,
             stop,
-            run: format!("{started_at_ms:x}{:08x}", random.random::<u32>()),
-            random,
+            started_at_ms: services.clock.wall_ms(),
+            random: StdRng::seed_from_u64(seed),
             rules: Rules {
                 routes: settings.routes.clone().into(),
                 payload_bytes_max: settings.payload_bytes_max,
                 future_skew_ms_max: i64::try_from(settings.future_skew_max.as_millis()).unwrap_or(i64::MAX),
                 record_bytes_max: settings.record_bytes_max,
             },
-            numbers: Arc::default(),
             tasks: Tasks::new(),
         }
     }
@@ -203,7 +199,8 @@ impl<'run> Wiring<'run> {
         let (intake, from_subscriber) = mpsc::channel(self.messages_hard_max() + INTAKE_MARGIN);
         let (decoded, from_decoder) = mpsc::channel(limits::DECODED_BATCHES_MAX);
         let (producer, deliveries) = self.log.producer(ProducerLimits::default())?;
-        let stamp = Stamp::new(&broker.name, &self.run, self.settings.record_bytes_max);
+        let run = format!("{:x}{:08x}", self.started_at_ms, self.random.random::<u32>());
+        let stamp = Stamp::new(&broker.name, &client_id, &run, self.settings.record_bytes_max);
         let clock = &self.services.clock;
         let health = |what: &str| {
             let name = format!("{what} {client_id}");
@@ -218,7 +215,7 @@ impl<'run> Wiring<'run> {
             health: health("mqtt"),
             clock: clock.clone(),
             intake,
-            numbers: self.numbers.clone(),
+            received_count: 0,
             session: Session::default(),
             received_at_ms: 0,
             batch: Vec::new(),

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -64,8 +64,8 @@ pub(crate) struct Reader {
     pub(crate) health: HealthReporter,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) intake: mpsc::Sender<Intake>,
-    /// Counts the messages of the whole process.
-    pub(crate) numbers: Arc<AtomicU64>,
+    /// Messages received, over all connections of this client.
+    pub(crate) received_count: u64,
     pub(crate) session: Session,
     pub(crate) received_at_ms: i64,
     /// Read and not handed over yet.
@@ -302,11 +302,12 @@ impl Reader {
             publish.payload = Bytes::copy_from_slice(&publish.payload[..limits::CUT_PAYLOAD_BYTES.min(payload_bytes)]);
         }
         let redelivered = publish.redelivered;
+        self.received_count += 1;
         let received = Received {
             publish,
             payload_bytes,
             epoch: self.session.epoch(),
-            number: self.numbers.fetch_add(1, Relaxed) + 1,
+            number: self.received_count,
             received_at_ms: self.received_at_ms,
             received_at: self.clock.monotonic(),
         };

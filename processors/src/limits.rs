@@ -195,9 +195,10 @@ pub(crate) const TENANTS_PER_FLUSH_MAX: usize = 1_000;
 /// How often the age of watermarks is brought up to date: scrapers come every few seconds.
 pub(crate) const FRESHNESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Messages that a broker can have sent to one connection without an acknowledgement, and that it may send again: more
-/// than ingest's window, and less than half of the 65,535 packet identifiers, so that one used again is told apart.
+/// Messages received between a delivery and its repetition: more than ingest's window, for what was on its way, also
+/// when several processes in a row receive it; and less than half of the 65,535 packet identifiers, so that one used again
+/// is told apart.
 pub(crate) const DELIVERIES_IN_FLIGHT_MAX: u64 = 30_000;
 
-/// Processes of ingest whose last messages are remembered: those of all brokers, and some of before their restarts.
+/// Runs of ingest whose last messages are remembered: those of all connections, and some of before their restarts.
 pub(crate) const RECEIVING_RUNS_MAX: usize = 256;

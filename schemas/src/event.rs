@@ -118,12 +118,31 @@ pub struct DeliveryMark {
     pub packet_id: u16,
     /// The broker said that it may have sent the message before (DUP).
     pub redelivered: bool,
-    /// Which process received it: random, so that no two have the same.
+    /// Which connection of which process received it, see [`DeliveryMark::run_of`].
     pub run: u32,
-    /// Count of messages received by this process.
+    /// Count of messages that the process received over this connection.
     pub number: u64,
     /// Place of the event in its batch message; 0 outside a batch.
     pub index: u32,
+}
+
+impl DeliveryMark {
+    /// Bits of a run that differ from process to process.
+    const PROCESS_BITS: u32 = 20;
+
+    /// Names a connection of a process, from a hash of the connection's client id, which every process after it uses too,
+    /// and a hash of something random.
+    #[must_use]
+    pub fn run_of(client_hash: u32, process_hash: u32) -> u32 {
+        (client_hash << Self::PROCESS_BITS) | (process_hash & ((1 << Self::PROCESS_BITS) - 1))
+    }
+
+    /// True when both runs use the same connection, so that the broker sends to one again what the other did not
+    /// acknowledge.
+    #[must_use]
+    pub fn is_same_connection(run: u32, other: u32) -> bool {
+        run >> Self::PROCESS_BITS == other >> Self::PROCESS_BITS
+    }
 }
 
 /// How a message reached us.

@@ -7,7 +7,7 @@ use std::{fmt::Write, sync::Arc};
 use bytes::Bytes;
 use eventlog::{Header, Message, Token};
 use schemas::{
-    DeadLetter, Reason, Rejection, Stage,
+    DeadLetter, DeliveryMark, Reason, Rejection, Stage,
     dead_letter::{PAYLOAD_CUT_MARK, header},
     record::{DEAD_LETTERS_TOPIC, EVENT_CONTENT_TYPE, EVENT_TYPE, EVENTS_TOPIC},
 };
@@ -29,10 +29,10 @@ const HEADER_BYTES: usize = 256;
 pub struct Stamp {
     /// Name of the broker.
     pub broker: Arc<str>,
-    /// Differs between any two runs of any two instances.
+    /// Differs between any two runs of any two connections.
     run: Arc<str>,
-    /// The same as a number, for the marks of deliveries.
-    pub run_number: u32,
+    /// The run as the marks of deliveries name it.
+    pub delivery_run: u32,
     record_bytes_max: usize,
     source: Bytes,
     events_topic: Arc<str>,
@@ -40,16 +40,13 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a broker's records in this run.
+    /// The stamp of a connection's records in this run.
     #[must_use]
-    pub fn new(broker: &str, run: &str, record_bytes_max: usize) -> Self {
+    pub fn new(broker: &str, client_id: &str, run: &str, record_bytes_max: usize) -> Self {
         Self {
             broker: broker.into(),
             run: run.into(),
-            // FNV-1a: any hash would do.
-            run_number: run.bytes().fold(0x811c_9dc5, |hash, byte| {
-                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-            }),
+            delivery_run: DeliveryMark::run_of(hash(client_id), hash(run)),
             record_bytes_max,
             source: format!("/meridian/mqtt/{broker}").into(),
             events_topic: EVENTS_TOPIC.into(),
@@ -159,6 +156,13 @@ pub(super) fn cut_further(record: &mut Record, received: &Received) -> bool {
     record.value.truncate(record.value.len() / 4);
     say_cut(record, received.payload_bytes);
     true
+}
+
+/// FNV-1a: any hash would do.
+fn hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// Replaces what the detail says about the cut, or adds it.

@@ -44,7 +44,7 @@ fn received(topic: &[u8], payload: &[u8]) -> Received {
 }
 
 fn decode(messages: &[(&[u8], &[u8])]) -> DecodedBatch {
-    let (rules, stamp) = (rules(), Stamp::new("edge", "run", 100_000));
+    let (rules, stamp) = (rules(), Stamp::new("edge", "client", "run", 100_000));
     let mut batch = Batch::new(&rules, &stamp);
     for (topic, payload) in messages {
         batch.add(received(topic, payload));
@@ -114,7 +114,7 @@ fn payloads_over_the_bound_are_dead_letters_without_being_decoded() {
 
 #[test]
 fn an_event_that_no_record_can_hold_is_a_dead_letter() {
-    let (mut rules, stamp) = (rules(), Stamp::new("edge", "run", 300));
+    let (mut rules, stamp) = (rules(), Stamp::new("edge", "client", "run", 300));
     rules.record_bytes_max = 300;
     let mut batch = Batch::new(&rules, &stamp);
     batch.add(received(

@@ -3,18 +3,19 @@
 //!
 //! A message that comes again is marked (DUP), but the mark alone says little: a broker may set it on what it never
 //! sent, and packet identifiers are used again and again. What comes again can only be what was on its way when the
-//! connection or the process before ended. So a delivery is known only if its last namesake was among the last messages
-//! that its process received.
+//! connection or the process before ended. So a delivery is known only if its last namesake was received not too many
+//! messages ago, over all processes since.
 
+use schemas::DeliveryMark;
 use serde::{Deserialize, Serialize};
 
 use super::recent::{RecentLimits, RecentMap, RecentMapV1};
 use crate::limits::{DELIVERIES_IN_FLIGHT_MAX, RECEIVING_RUNS_MAX};
 
-/// Which message of which process.
+/// Which message of which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Receiving {
-    /// The process.
+    /// The connection of a process, see [`DeliveryMark::run_of`].
     pub run: u32,
     /// Its count of messages.
     pub number: u64,
@@ -24,7 +25,7 @@ pub struct Receiving {
 #[derive(Clone, Debug, Default)]
 pub struct RecentDeliveries {
     deliveries: RecentMap<Receiving>,
-    /// The highest number of each process, the process heard of last at the end.
+    /// The highest number of each run, the run heard of last at the end.
     runs: Vec<Receiving>,
 }
 
@@ -41,23 +42,25 @@ impl RecentDeliveries {
         let is_known = before.is_some_and(|before| {
             // The log may hold what came first behind its repetition: until then its packet identifier was not free.
             let is_overtaken = before.run == receiving.run && receiving.number < before.number;
-            is_overtaken || (redelivered && self.may_be_the_same(before, receiving))
+            is_overtaken || (redelivered && self.distance(before, receiving) < DELIVERIES_IN_FLIGHT_MAX)
         });
         self.note_run(receiving);
         self.deliveries.put(fingerprint, receiving, log_clock_ms, limits);
         is_known
     }
 
-    /// Can what was received then have been on its way still, to be sent again as what is received now?
-    fn may_be_the_same(&self, then: Receiving, now: Receiving) -> bool {
+    /// Messages that the connection's processes received after one and until the other, as far as this partition knows.
+    fn distance(&self, then: Receiving, now: Receiving) -> u64 {
         if then.run == now.run {
-            return now.number.saturating_sub(then.number) < DELIVERIES_IN_FLIGHT_MAX;
+            return now.number.saturating_sub(then.number);
         }
-        // What is sent again comes before anything new, and was among the last that the process before received, as far
-        // as this partition knows.
-        let last = self.runs.iter().find(|run| run.run == then.run);
-        let was_in_flight = last.is_some_and(|last| last.number.saturating_sub(then.number) < DELIVERIES_IN_FLIGHT_MAX);
-        was_in_flight && now.number < DELIVERIES_IN_FLIGHT_MAX
+        let Some(index) = self.runs.iter().position(|run| run.run == then.run) else {
+            return u64::MAX;
+        };
+        let later = self.runs[index + 1..].iter();
+        let between = later.filter(|run| run.run != now.run && DeliveryMark::is_same_connection(run.run, now.run));
+        let rest = self.runs[index].number.saturating_sub(then.number);
+        rest + between.map(|run| run.number).sum::<u64>() + now.number
     }
 
     fn note_run(&mut self, receiving: Receiving) {
@@ -160,6 +163,28 @@ mod tests {
         assert!(deliveries.observe(fingerprint(69_999), at(2, 200), true, LIMITS));
         // So late nothing comes that was on its way before.
         assert!(!deliveries.observe(fingerprint(69_998), at(2, 65_000), true, LIMITS));
+    }
+
+    /// A process that is killed again and again, each time after some thousand messages.
+    #[test]
+    fn a_packet_identifier_used_again_some_processes_later_is_another_delivery() {
+        const PER_RUN: u64 = 13_107;
+        let (mut deliveries, mut number) = (RecentDeliveries::default(), 0_u64);
+        let mut receive = |run: u32, redelivered: bool| {
+            for of_run in 0..PER_RUN {
+                let again = deliveries.observe(number % 65_535, at(run, of_run), redelivered, LIMITS);
+                assert!(!again, "{of_run} of {run}");
+                number += 1;
+            }
+        };
+        (1..=5).for_each(|run| receive(run, false));
+        // What the log never got of the last process: never counted, though marked as sent before.
+        receive(6, true);
+        // Another connection has nothing to do with the distance.
+        let elsewhere = DeliveryMark::run_of(7, 7);
+        deliveries.observe(999_999, at(elsewhere, 1_000_000), false, LIMITS);
+        let last = (number - 1) % 65_535;
+        assert!(deliveries.observe(last, at(8, 1), true, LIMITS));
     }
 
     #[test]

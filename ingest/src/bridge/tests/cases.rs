@@ -35,7 +35,7 @@ fn received(number: u64, payload: &[u8]) -> Received {
 }
 
 fn stamp() -> Stamp {
-    Stamp::new("edge", "run", 1 << 20)
+    Stamp::new("edge", "client", "run", 1 << 20)
 }
 
 /// A window with messages 1.. that hold so many events each.

@@ -129,7 +129,7 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) fn new() -> Self {
-        let stamp = Stamp::new("edge", "run", 1 << 20);
+        let stamp = Stamp::new("edge", "client", "run", 1 << 20);
         let mut model = Self {
             session: Session::default(),
             window: Window::new(stamp.clone()),
