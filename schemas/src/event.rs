@@ -137,11 +137,10 @@ impl DeliveryMark {
         (client_hash << Self::PROCESS_BITS) | (process_hash & ((1 << Self::PROCESS_BITS) - 1))
     }
 
-    /// True when both runs use the same connection, so that the broker sends to one again what the other did not
-    /// acknowledge.
+    /// What a run has of the hash of its client id. Of the clients of one broker hardly two have the same.
     #[must_use]
-    pub fn is_same_connection(run: u32, other: u32) -> bool {
-        run >> Self::PROCESS_BITS == other >> Self::PROCESS_BITS
+    pub fn client_of(run: u32) -> u16 {
+        u16::try_from(run >> Self::PROCESS_BITS).expect("12 bits are left")
     }
 }
 

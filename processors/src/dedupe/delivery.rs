@@ -8,6 +8,7 @@
 
 use schemas::DeliveryMark;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::recent::{RecentLimits, RecentMap, RecentMapV1};
 use crate::limits::{DELIVERIES_IN_FLIGHT_MAX, RECEIVING_RUNS_MAX};
@@ -21,12 +22,35 @@ pub struct Receiving {
     pub number: u64,
 }
 
+/// What all processes have in common that use a session of a broker one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection(u64);
+
+impl Connection {
+    /// The connection of a run, to the broker of this name.
+    #[must_use]
+    pub fn new(broker: &str, run: u32) -> Self {
+        Self(xxh3_64_with_seed(
+            broker.as_bytes(),
+            u64::from(DeliveryMark::client_of(run)),
+        ))
+    }
+}
+
+/// What a partition has heard of a run.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// Its highest number.
+    newest: Receiving,
+    connection: Connection,
+}
+
 /// The newest deliveries of a partition.
 #[derive(Clone, Debug, Default)]
 pub struct RecentDeliveries {
     deliveries: RecentMap<Receiving>,
-    /// The highest number of each run, the run heard of last at the end.
-    runs: Vec<Receiving>,
+    /// In the order in which they were first heard of.
+    runs: Vec<Run>,
 }
 
 impl RecentDeliveries {
@@ -34,19 +58,31 @@ impl RecentDeliveries {
     pub fn observe(
         &mut self,
         fingerprint: u64,
-        receiving: Receiving,
+        (receiving, connection): (Receiving, Connection),
         redelivered: bool,
         (log_clock_ms, limits): (i64, RecentLimits),
     ) -> bool {
+        self.note_run(receiving, connection);
         let before = self.deliveries.get(fingerprint);
         let is_known = before.is_some_and(|before| {
-            // The log may hold what came first behind its repetition: until then its packet identifier was not free.
-            let is_overtaken = before.run == receiving.run && receiving.number < before.number;
-            is_overtaken || (redelivered && self.distance(before, receiving) < DELIVERIES_IN_FLIGHT_MAX)
+            self.is_overtaken(before, receiving)
+                || (redelivered && self.distance(before, receiving) < DELIVERIES_IN_FLIGHT_MAX)
         });
-        self.note_run(receiving);
         self.deliveries.put(fingerprint, receiving, log_clock_ms, limits);
         is_known
+    }
+
+    /// Has the log what came first behind its repetition? Within a run, the packet identifier was not free until then. A
+    /// process that lost its session to another one may still hand over what the other was given again.
+    fn is_overtaken(&self, before: Receiving, receiving: Receiving) -> bool {
+        if before.run == receiving.run {
+            return receiving.number < before.number;
+        }
+        let (Some(earlier), Some(later)) = (self.place(receiving.run), self.place(before.run)) else {
+            return false;
+        };
+        let is_taken_over = self.runs[earlier].connection == self.runs[later].connection;
+        earlier < later && is_taken_over && before.number < DELIVERIES_IN_FLIGHT_MAX
     }
 
     /// Messages that the connection's processes received after one and until the other, as far as this partition knows.
@@ -54,23 +90,37 @@ impl RecentDeliveries {
         if then.run == now.run {
             return now.number.saturating_sub(then.number);
         }
-        let Some(index) = self.runs.iter().position(|run| run.run == then.run) else {
+        let (Some(earlier), Some(later)) = (self.place(then.run), self.place(now.run)) else {
             return u64::MAX;
         };
-        let later = self.runs[index + 1..].iter();
-        let between = later.filter(|run| run.run != now.run && DeliveryMark::is_same_connection(run.run, now.run));
-        let rest = self.runs[index].number.saturating_sub(then.number);
-        rest + between.map(|run| run.number).sum::<u64>() + now.number
+        if later < earlier {
+            return u64::MAX;
+        }
+        let connection = self.runs[later].connection;
+        let between = self.runs[earlier + 1..later].iter();
+        let between = between.filter(|run| run.connection == connection);
+        let rest = self.runs[earlier].newest.number.saturating_sub(then.number);
+        rest + between.map(|run| run.newest.number).sum::<u64>() + now.number
     }
 
-    fn note_run(&mut self, receiving: Receiving) {
-        let mut newest = receiving;
-        if let Some(index) = self.runs.iter().position(|run| run.run == receiving.run) {
-            newest.number = newest.number.max(self.runs.remove(index).number);
-        } else if self.runs.len() == RECEIVING_RUNS_MAX {
+    fn place(&self, run: u32) -> Option<usize> {
+        // Newest first: it is mostly one of those.
+        self.runs.iter().rposition(|known| known.newest.run == run)
+    }
+
+    fn note_run(&mut self, receiving: Receiving, connection: Connection) {
+        if let Some(place) = self.place(receiving.run) {
+            let newest = &mut self.runs[place].newest;
+            newest.number = newest.number.max(receiving.number);
+            return;
+        }
+        if self.runs.len() == RECEIVING_RUNS_MAX {
             self.runs.remove(0);
         }
-        self.runs.push(newest);
+        self.runs.push(Run {
+            newest: receiving,
+            connection,
+        });
     }
 
     /// Number of deliveries known.
@@ -93,20 +143,29 @@ pub struct RecentDeliveriesV1 {
     runs: Vec<Receiving>,
 }
 
-impl From<&RecentDeliveries> for RecentDeliveriesV1 {
-    fn from(recent: &RecentDeliveries) -> Self {
-        Self {
-            deliveries: RecentMapV1::from(&recent.deliveries),
-            runs: recent.runs.clone(),
-        }
+impl RecentDeliveries {
+    /// In the two parts that a checkpoint has of it: the connections of the runs came later.
+    #[must_use]
+    pub fn to_wire(&self) -> (RecentDeliveriesV1, Vec<u64>) {
+        let deliveries = RecentDeliveriesV1 {
+            deliveries: RecentMapV1::from(&self.deliveries),
+            runs: self.runs.iter().map(|run| run.newest).collect(),
+        };
+        (deliveries, self.runs.iter().map(|run| run.connection.0).collect())
     }
-}
 
-impl From<RecentDeliveriesV1> for RecentDeliveries {
-    fn from(wire: RecentDeliveriesV1) -> Self {
+    /// Runs whose connections are not told are of one that nobody uses.
+    #[must_use]
+    pub fn from_wire(wire: RecentDeliveriesV1, connections: Vec<u64>) -> Self {
+        let connections = connections.into_iter().chain(std::iter::repeat(0));
+        let runs = wire.runs.into_iter().zip(connections);
+        let runs = runs.map(|(newest, connection)| Run {
+            newest,
+            connection: Connection(connection),
+        });
         Self {
             deliveries: wire.deliveries.into(),
-            runs: wire.runs,
+            runs: runs.collect(),
         }
     }
 }
@@ -123,8 +182,9 @@ mod tests {
         },
     );
 
-    fn at(run: u32, number: u64) -> Receiving {
-        Receiving { run, number }
+    /// The message with this number of a process of the one connection there is.
+    fn at(run: u32, number: u64) -> (Receiving, Connection) {
+        (Receiving { run, number }, Connection(1))
     }
 
     #[test]
@@ -145,6 +205,25 @@ mod tests {
         assert!(!deliveries.observe(7, at(1, 2), true, LIMITS));
         assert!(deliveries.observe(7, at(1, 1), false, LIMITS));
         assert!(!deliveries.observe(7, at(2, 1), false, LIMITS), "another process");
+    }
+
+    /// A process that hung lost its session to the next one, and goes on with what it had received.
+    #[test]
+    fn what_a_process_that_was_replaced_hands_over_late_is_known() {
+        let mut deliveries = RecentDeliveries::default();
+        deliveries.observe(0, at(1, 0), false, LIMITS);
+        for number in 1..100 {
+            assert!(!deliveries.observe(number, at(2, number), true, LIMITS), "{number}");
+        }
+        for number in 1..100 {
+            assert!(deliveries.observe(number, at(1, number), false, LIMITS), "{number}");
+        }
+        // So does a third one that is given them again.
+        for number in 1..100 {
+            assert!(deliveries.observe(number, at(3, number), true, LIMITS), "{number}");
+        }
+        let elsewhere = (at(4, 5).0, Connection(2));
+        assert!(!deliveries.observe(7, elsewhere, false, LIMITS), "another connection");
     }
 
     /// The same device says the same thing all day, and packet identifiers come round.
@@ -181,8 +260,8 @@ mod tests {
         // What the log never got of the last process: never counted, though marked as sent before.
         receive(6, true);
         // Another connection has nothing to do with the distance.
-        let elsewhere = DeliveryMark::run_of(7, 7);
-        deliveries.observe(999_999, at(elsewhere, 1_000_000), false, LIMITS);
+        let elsewhere = (at(7, 1_000_000).0, Connection(2));
+        deliveries.observe(999_999, elsewhere, false, LIMITS);
         let last = (number - 1) % 65_535;
         assert!(deliveries.observe(last, at(8, 1), true, LIMITS));
     }
@@ -193,7 +272,9 @@ mod tests {
         for number in 0..80 {
             deliveries.observe(number * 31, at(3, number), false, LIMITS);
         }
-        let mut restored = RecentDeliveries::from(RecentDeliveriesV1::from(&deliveries));
+        let (wire, connections) = deliveries.to_wire();
+        assert_eq!(connections, [1]);
+        let mut restored = RecentDeliveries::from_wire(wire, connections);
         assert!(restored.observe(31, at(4, 1), true, LIMITS));
         assert_eq!(restored.len(), deliveries.len());
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     dedupe::{
-        delivery::RecentDeliveriesV1,
+        delivery::{RecentDeliveries, RecentDeliveriesV1},
         recent::{RecentLimits, RecentSetV1},
     },
     device::{
@@ -47,6 +47,7 @@ enum Wire {
     DeadLettersV2(Box<DeadLettersV1>, LedgerV1),
     /// While it is quiet: with the offset at which that ends.
     EventsV3(Box<EventsV1>, Box<AdditionsV2>, u64),
+    EventsV4(Box<EventsV1>, Box<AdditionsV2>, AdditionsV4),
 }
 
 /// What the second version has more.
@@ -56,6 +57,14 @@ struct AdditionsV2 {
     /// By key, sorted.
     clocks: Vec<(String, ClockQuality)>,
     ledger: LedgerV1,
+}
+
+/// What the fourth version has more.
+#[derive(Default, Serialize, Deserialize)]
+struct AdditionsV4 {
+    quiet_until: u64,
+    /// Of the runs in `deliveries`, in their order.
+    connections: Vec<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,6 +95,7 @@ struct DeadLettersV1 {
 
 pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
     let state = &task.state;
+    let (deliveries, connections) = state.deliveries.to_wire();
     let events = EventsV1 {
         topic_partition: task.topic_partition.to_string(),
         incarnation: task.origin.incarnation,
@@ -97,7 +107,7 @@ pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
         symbols: state.symbols.to_wire(),
         symbols_release_at: state.symbols_release_at,
         identities: RecentSetV1::from(&state.identities),
-        deliveries: RecentDeliveriesV1::from(&state.deliveries),
+        deliveries,
         devices: DeviceTableV1::from(&state.devices),
         rollups: RollupsV1::from(&state.rollups),
     };
@@ -109,11 +119,11 @@ pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
         clocks,
         ledger: state.ledger.to_wire(),
     };
-    let (events, additions) = (Box::new(events), Box::new(additions));
-    encode(&match task.is_quiet() {
-        true => Wire::EventsV3(events, additions, state.quiet_until),
-        false => Wire::EventsV2(events, additions),
-    })
+    let newest = AdditionsV4 {
+        quiet_until: state.quiet_until,
+        connections,
+    };
+    encode(&Wire::EventsV4(Box::new(events), Box::new(additions), newest))
 }
 
 pub(super) fn encode_dead_letters(task: &DeadLettersTask) -> Vec<u8> {
@@ -141,12 +151,19 @@ pub(super) fn restore(topic_partition: TopicPartition, bytes: &[u8]) -> Result<T
                 clocks: Vec::new(),
                 ledger: ledger.to_wire(),
             };
-            restore_events(topic_partition, *events, additions, 0)
+            restore_events(topic_partition, *events, additions, AdditionsV4::default())
         }
-        Wire::EventsV2(events, additions) => restore_events(topic_partition, *events, *additions, 0),
+        Wire::EventsV2(events, additions) => {
+            restore_events(topic_partition, *events, *additions, AdditionsV4::default())
+        }
         Wire::EventsV3(events, additions, quiet_until) => {
-            restore_events(topic_partition, *events, *additions, quiet_until)
+            let newest = AdditionsV4 {
+                quiet_until,
+                ..AdditionsV4::default()
+            };
+            restore_events(topic_partition, *events, *additions, newest)
         }
+        Wire::EventsV4(events, additions, newest) => restore_events(topic_partition, *events, *additions, newest),
         Wire::DeadLettersV1(wire) => restore_dead_letters(topic_partition, *wire, Ledger::default()),
         Wire::DeadLettersV2(wire, ledger) => restore_dead_letters(topic_partition, *wire, ledger.into()),
     }
@@ -156,7 +173,7 @@ fn restore_events(
     topic_partition: TopicPartition,
     wire: EventsV1,
     additions: AdditionsV2,
-    quiet_until: u64,
+    newest: AdditionsV4,
 ) -> Result<Task, RestoreError> {
     check_place(&topic_partition, &wire.topic_partition)?;
     let origin = Origin {
@@ -175,12 +192,12 @@ fn restore_events(
         symbols: Symbols::from_wire(wire.symbols),
         symbols_release_at: wire.symbols_release_at,
         identities: wire.identities.into(),
-        deliveries: wire.deliveries.into(),
+        deliveries: RecentDeliveries::from_wire(wire.deliveries, newest.connections),
         replays: additions.replays.into(),
         devices,
         rollups: wire.rollups.into_rollups(origin),
         ledger: additions.ledger.into(),
-        quiet_until,
+        quiet_until: newest.quiet_until,
     };
     Ok(Task::Events(Box::new(EventsTask::with_state(
         topic_partition,
@@ -234,7 +251,7 @@ mod tests {
         };
         let mut task = Task::new(topic_partition.clone(), 42, 1, &Parameters::default());
         let as_first = |written: &[u8]| {
-            let Wire::EventsV2(events, _) = postcard::from_bytes(written).unwrap() else {
+            let Wire::EventsV4(events, ..) = postcard::from_bytes(written).unwrap() else {
                 panic!("the newest version is written");
             };
             encode(&Wire::EventsV1(events))

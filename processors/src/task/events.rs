@@ -115,11 +115,6 @@ impl EventsTask {
         self.state.next_offset
     }
 
-    /// The next record was counted by state that is lost.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.state.next_offset < self.state.quiet_until
-    }
-
     pub(super) fn apply(&mut self, batch: &RecordBatch) {
         let first = self.state.next_offset;
         let records: Vec<RecordRef<'_>> = batch.iter().skip_while(|record| record.offset < first).collect();

@@ -5,7 +5,7 @@ use schemas::Event;
 
 use crate::{
     dedupe::{
-        delivery::{Receiving, RecentDeliveries},
+        delivery::{Connection, Receiving, RecentDeliveries},
         fingerprint::Fingerprinter,
         recent::{RecentLimits, RecentSet},
         sequence::{Claim, SequenceWindow, Verdict},
@@ -91,8 +91,9 @@ impl Memory<'_> {
             run: mark.run,
             number: mark.number,
         };
+        let received = (receiving, Connection::new(&event.broker, mark.run));
         self.deliveries
-            .observe(fingerprints.delivery, receiving, mark.redelivered, self.now)
+            .observe(fingerprints.delivery, received, mark.redelivered, self.now)
     }
 
     fn remember(&mut self, fingerprint: u64) -> bool {
