@@ -42,8 +42,8 @@ const LITE: MetricSpec = MetricSpec::new_gauge(
 const TURNED_AWAY: MetricSpec = MetricSpec::new_counter(
     "meridian_requests_refused_total",
     COUNT,
-    "Requests that were not let in, by reason: `credential` (none, or no good), `scope`, `host`, `rate`, `connections`, \
-     `unknown` (the keys are not known yet).",
+    "Requests that were not let in, by reason: `credential` (none, or no good), `scope`, `host`, `site` (a page of \
+     another site, without keys), `rate`, `connections`, `unknown` (the keys are not known yet).",
 );
 
 const ANSWERS: MetricSpec = MetricSpec::new_counter(
@@ -161,6 +161,7 @@ impl DoorMetrics {
         let refused = |reason| TURNED_AWAY.counter(&[("reason", reason)]);
         Self {
             credential: refused("credential"),
+    pub(crate) site: Counter,
             scope: refused("scope"),
             host: refused("host"),
             rate: refused("rate"),
@@ -173,6 +174,7 @@ impl DoorMetrics {
     pub(crate) fn refused(&self, kind: Kind) {
         match kind {
             Kind::CredentialMissing | Kind::CredentialRefused => self.credential.increment(1),
+            site: refused("site"),
             Kind::ScopeMissing => self.scope.increment(1),
             Kind::HostRefused => self.host.increment(1),
             Kind::RateLimited => self.rate.increment(1),
@@ -185,6 +187,7 @@ impl DoorMetrics {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveMetrics {
     pub(crate) clients: Gauge,
+            Kind::SiteRefused => self.site.increment(1),
     pub(crate) watches: Gauge,
     pub(crate) snapshots: Counter,
     pub(crate) deltas: Counter,

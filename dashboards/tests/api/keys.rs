@@ -335,6 +335,79 @@ async fn without_keys_only_this_machine_is_answered_and_only_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_keys_pages_of_other_sites_ask_nothing_and_link_to_the_page_alone() {
+    let api = Api::start("keys_sites").await;
+    let host = format!("127.0.0.1:{}", api.server.address.port());
+    let own = format!("http://{host}");
+    let pages = ["/", "/status", "/api/openapi.json", "/healthz"].map(str::to_owned);
+    let mut questions = addresses(&api, Some("acme")).await;
+    questions.extend(["/api/v1/session", "/api/v1/tap"].map(str::to_owned));
+    // What browsers say of a picture, a script's question, a stream of events, and a frame.
+    let foreign = [
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "no-cors"),
+            ("sec-fetch-dest", "image"),
+        ][..],
+        &[
+            ("origin", "https://evil.example"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "cors"),
+        ],
+        &[("origin", "http://localhost:3000"), ("accept", "text/event-stream")],
+        &[("origin", "null")],
+        &[
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "iframe"),
+        ],
+    ];
+    let link = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ];
+    for path in pages.iter().chain(&questions) {
+        for headers in foreign {
+            let answer = api.get_with(path, headers).await;
+            assert!(
+                is_problem(&answer, 403, "site-refused"),
+                "{path}: {headers:?}: {}",
+                answer.status
+            );
+        }
+        for headers in [
+            &[][..],
+            &[
+                ("sec-fetch-site", "none"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "document"),
+            ],
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")],
+            &[("host", &host), ("origin", &own), ("accept", "text/event-stream")],
+        ] {
+            let answer = open(&api, path, headers).await;
+            assert_ne!(answer.status(), 403, "{path}: {headers:?}");
+        }
+        let answer = open(&api, path, &link).await;
+        assert_eq!(
+            answer.status() == 403,
+            questions.contains(path),
+            "{path}: {}",
+            answer.status()
+        );
+    }
+    // With a key, who asks is known and counted.
+    let key = api.key(&["acme"], &["read"]).await;
+    let headers = [
+        ("authorization", &*format!("Bearer {key}")),
+        ("origin", "https://maps.example"),
+    ];
+    assert_eq!(api.get_with("/api/v1/devices", &headers).await.status, 200);
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_logs_in_with_a_cookie_that_is_no_key() {
     let api = Api::start_public("keys_session").await;
     let key = api.key(&["acme"], &["read", "live"]).await;
