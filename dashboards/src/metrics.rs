@@ -37,7 +37,12 @@ const CORRECTED: MetricSpec = MetricSpec::new_counter(
 const LITE: MetricSpec = MetricSpec::new_gauge(
     "meridian_lite",
     COUNT,
-    "1 while ClickHouse does not keep up and hexagons are answered coarser, or older.",
+    "1 while ClickHouse does not keep up and everybody's hexagons are answered coarser, or older.",
+);
+const LITE_SHARES: MetricSpec = MetricSpec::new_gauge(
+    "meridian_lite_tenants",
+    COUNT,
+    "Tenants, and credentials for several, whose hexagons are answered coarser, or older, since their own queries are slow.",
 );
 const TURNED_AWAY: MetricSpec = MetricSpec::new_counter(
     "meridian_requests_refused_total",
@@ -94,6 +99,7 @@ pub const METRICS: &[MetricSpec] = &[
     REFUSED,
     CORRECTED,
     LITE,
+    LITE_SHARES,
     TURNED_AWAY,
     ANSWERS,
     ANSWER_BYTES,
@@ -137,11 +143,15 @@ impl MemoryMetrics {
 #[derive(Clone, Debug)]
 pub(crate) struct StoreMetrics {
     pub(crate) lite: Gauge,
+    pub(crate) lite_shares: Gauge,
 }
 
 impl StoreMetrics {
     pub(crate) fn new() -> Self {
-        Self { lite: LITE.gauge(&[]) }
+        Self {
+            lite: LITE.gauge(&[]),
+            lite_shares: LITE_SHARES.gauge(&[]),
+        }
     }
 }
 
@@ -151,6 +161,7 @@ pub(crate) struct DoorMetrics {
     pub(crate) credential: Counter,
     pub(crate) scope: Counter,
     pub(crate) host: Counter,
+    pub(crate) site: Counter,
     pub(crate) rate: Counter,
     pub(crate) connections: Counter,
     pub(crate) unknown: Counter,
@@ -161,9 +172,9 @@ impl DoorMetrics {
         let refused = |reason| TURNED_AWAY.counter(&[("reason", reason)]);
         Self {
             credential: refused("credential"),
-    pub(crate) site: Counter,
             scope: refused("scope"),
             host: refused("host"),
+            site: refused("site"),
             rate: refused("rate"),
             connections: refused("connections"),
             unknown: refused("unknown"),
@@ -174,9 +185,9 @@ impl DoorMetrics {
     pub(crate) fn refused(&self, kind: Kind) {
         match kind {
             Kind::CredentialMissing | Kind::CredentialRefused => self.credential.increment(1),
-            site: refused("site"),
             Kind::ScopeMissing => self.scope.increment(1),
             Kind::HostRefused => self.host.increment(1),
+            Kind::SiteRefused => self.site.increment(1),
             Kind::RateLimited => self.rate.increment(1),
             _ => self.unknown.increment(1),
         }
@@ -187,7 +198,6 @@ impl DoorMetrics {
 #[derive(Clone, Debug)]
 pub(crate) struct LiveMetrics {
     pub(crate) clients: Gauge,
-            Kind::SiteRefused => self.site.increment(1),
     pub(crate) watches: Gauge,
     pub(crate) snapshots: Counter,
     pub(crate) deltas: Counter,

@@ -13,6 +13,7 @@ mod head;
 mod hostile;
 mod keys;
 mod limited;
+mod lite;
 mod live;
 mod mixing;
 mod nearby;
