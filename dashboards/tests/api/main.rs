@@ -17,6 +17,7 @@ mod lite;
 mod live;
 mod mixing;
 mod nearby;
+mod open_door;
 mod oracle;
 mod rig;
 mod tokens;
