@@ -149,13 +149,15 @@ pub(crate) async fn start_metrics(
 /// What the query API reads from the server at `url`.
 pub(crate) fn queries(config: &ValidConfig, url: &str) -> Queries {
     let levels = config.process.parameters.rollup.levels.iter();
+    let flush_interval_ms = config.process.flush_interval.as_millis() as u64;
     Queries {
         client: config.clickhouse.client(url),
         levels: levels
             .map(|level| StoredLevel {
                 period_seconds: level.period_seconds,
                 resolution: level.resolution,
-                flush_interval_ms: level.flush_interval_ms,
+                // What is due waits for the next flush.
+                flush_interval_ms: level.flush_interval_ms.next_multiple_of(flush_interval_ms),
             })
             .collect(),
     }

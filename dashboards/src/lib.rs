@@ -8,6 +8,7 @@
 mod access;
 mod api;
 mod assets;
+mod connections;
 pub mod limits;
 mod live;
 pub mod metrics;

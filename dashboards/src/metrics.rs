@@ -37,13 +37,18 @@ const CORRECTED: MetricSpec = MetricSpec::new_counter(
 const LITE: MetricSpec = MetricSpec::new_gauge(
     "meridian_lite",
     COUNT,
-    "1 while ClickHouse does not keep up and hexagons are answered coarser, or older.",
+    "1 while ClickHouse does not keep up and everybody's hexagons are answered coarser, or older.",
+);
+const LITE_SHARES: MetricSpec = MetricSpec::new_gauge(
+    "meridian_lite_tenants",
+    COUNT,
+    "Tenants, and credentials for several, whose hexagons are answered coarser, or older, since their own queries are slow.",
 );
 const TURNED_AWAY: MetricSpec = MetricSpec::new_counter(
     "meridian_requests_refused_total",
     COUNT,
-    "Requests that were not let in, by reason: `credential` (none, or no good), `scope`, `host`, `rate`, `connections`, \
-     `unknown` (the keys are not known yet).",
+    "Requests that were not let in, by reason: `credential` (none, or no good), `scope`, `host`, `site` (a page of \
+     another site, without keys), `rate`, `connections`, `unknown` (the keys are not known yet).",
 );
 
 const ANSWERS: MetricSpec = MetricSpec::new_counter(
@@ -94,6 +99,7 @@ pub const METRICS: &[MetricSpec] = &[
     REFUSED,
     CORRECTED,
     LITE,
+    LITE_SHARES,
     TURNED_AWAY,
     ANSWERS,
     ANSWER_BYTES,
@@ -137,11 +143,15 @@ impl MemoryMetrics {
 #[derive(Clone, Debug)]
 pub(crate) struct StoreMetrics {
     pub(crate) lite: Gauge,
+    pub(crate) lite_shares: Gauge,
 }
 
 impl StoreMetrics {
     pub(crate) fn new() -> Self {
-        Self { lite: LITE.gauge(&[]) }
+        Self {
+            lite: LITE.gauge(&[]),
+            lite_shares: LITE_SHARES.gauge(&[]),
+        }
     }
 }
 
@@ -151,6 +161,7 @@ pub(crate) struct DoorMetrics {
     pub(crate) credential: Counter,
     pub(crate) scope: Counter,
     pub(crate) host: Counter,
+    pub(crate) site: Counter,
     pub(crate) rate: Counter,
     pub(crate) connections: Counter,
     pub(crate) unknown: Counter,
@@ -163,6 +174,7 @@ impl DoorMetrics {
             credential: refused("credential"),
             scope: refused("scope"),
             host: refused("host"),
+            site: refused("site"),
             rate: refused("rate"),
             connections: refused("connections"),
             unknown: refused("unknown"),
@@ -175,6 +187,7 @@ impl DoorMetrics {
             Kind::CredentialMissing | Kind::CredentialRefused => self.credential.increment(1),
             Kind::ScopeMissing => self.scope.increment(1),
             Kind::HostRefused => self.host.increment(1),
+            Kind::SiteRefused => self.site.increment(1),
             Kind::RateLimited => self.rate.increment(1),
             _ => self.unknown.increment(1),
         }

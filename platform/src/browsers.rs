@@ -51,15 +51,24 @@ pub fn is_for_another_machine(headers: &HeaderMap) -> bool {
 /// reads is seen by the person alone. A frame is one: nobody needs to see it.
 #[must_use]
 pub fn is_of_another_site(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_followed = text(headers, "sec-fetch-mode") == Some("navigate")
+        && matches!(text(headers, "sec-fetch-dest"), None | Some("document"));
+    let is_link = is_followed && !headers.contains_key(header::ORIGIN);
+    is_led_by_another_site(headers) && !is_link
+}
+
+/// The same with links: a page can follow its own without anybody's help, again and again, and stay open.
+#[must_use]
+pub fn is_led_by_another_site(headers: &HeaderMap) -> bool {
     if headers.contains_key(header::ORIGIN) {
-        let origin = text("origin").and_then(|origin| origin.split_once("://"));
-        return origin.map(|(_scheme, authority)| authority) != text("host");
+        let origin = text(headers, "origin").and_then(|origin| origin.split_once("://"));
+        return origin.map(|(_scheme, authority)| authority) != text(headers, "host");
     }
-    let is_cross = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
-    let is_followed =
-        text("sec-fetch-mode") == Some("navigate") && matches!(text("sec-fetch-dest"), None | Some("document"));
-    is_cross && !is_followed
+    matches!(text(headers, "sec-fetch-site"), Some("cross-site" | "same-site"))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 #[cfg(test)]
@@ -131,7 +140,12 @@ mod tests {
                 ("sec-fetch-site", "same-origin"),
             ],
             &[host, ("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")],
-            &[host, ("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate")],
+        ] {
+            let own = headers(own);
+            assert!(!is_of_another_site(&own) && !is_led_by_another_site(&own), "{own:?}");
+        }
+        for link in [
+            &[host, ("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate")][..],
             &[
                 host,
                 ("sec-fetch-site", "cross-site"),
@@ -139,7 +153,8 @@ mod tests {
                 ("sec-fetch-dest", "document"),
             ],
         ] {
-            assert!(!is_of_another_site(&headers(own)), "{own:?}");
+            let link = headers(link);
+            assert!(!is_of_another_site(&link) && is_led_by_another_site(&link), "{link:?}");
         }
         for foreign in [
             &[host, ("origin", "http://evil.example")][..],
@@ -159,7 +174,11 @@ mod tests {
                 ("sec-fetch-dest", "iframe"),
             ],
         ] {
-            assert!(is_of_another_site(&headers(foreign)), "{foreign:?}");
+            let foreign = headers(foreign);
+            assert!(
+                is_of_another_site(&foreign) && is_led_by_another_site(&foreign),
+                "{foreign:?}"
+            );
         }
     }
 }

@@ -41,6 +41,20 @@ fn the_defaults_are_valid_and_name_no_service() {
 }
 
 #[test]
+fn queries_know_that_a_level_waits_for_the_next_flush() {
+    let waits_ms = |flush_interval: &str| {
+        let config = settings(&format!("[process]\nflush_interval = \"{flush_interval}\"")).unwrap();
+        let levels = crate::services::queries(&config, "http://127.0.0.1:1").levels;
+        let mut waits_ms: Vec<u64> = levels.iter().map(|level| level.flush_interval_ms).collect();
+        waits_ms.dedup();
+        waits_ms
+    };
+    assert_eq!(waits_ms("1s"), [1_000, 5_000, 10_000]);
+    assert_eq!(waits_ms("2s"), [2_000, 6_000, 10_000]);
+    assert_eq!(waits_ms("1m"), [60_000]);
+}
+
+#[test]
 fn the_default_file_laid_over_itself_changes_nothing() {
     let again = settings(default_text()).unwrap();
     assert_eq!(format!("{again:?}"), format!("{:?}", settings("").unwrap()));

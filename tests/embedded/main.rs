@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod audit;
+mod backlog;
 mod bad_messages;
 mod cars;
 mod clocks;

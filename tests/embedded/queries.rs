@@ -8,7 +8,7 @@ use crate::{
     meridian::{READY_MAX, Up, daemon, embedded_service},
 };
 
-fn ask(url: &str) -> Value {
+pub(crate) fn ask(url: &str) -> Value {
     let (status, body) = get(url);
     assert!(status.contains("200"), "{url}: {status}\n{body}");
     serde_json::from_str(&body).unwrap_or_else(|error| panic!("{url}: {error}\n{body}"))

@@ -1,7 +1,7 @@
 //! The door: who asks is known, and may, before anything is answered.
 //!
 //! ```text
-//! connection ─▶ guard ─▶ (address: Host) ─▶ credential ─▶ scope ─▶ handler with a `Caller`
+//! connection ─▶ guard ─▶ (address: Host, Origin) ─▶ credential ─▶ scope ─▶ handler with a `Caller`
 //! ```
 //!
 //! Everything is closed that is not in the short list of what anybody may see, so a new address needs nothing to be
@@ -75,6 +75,11 @@ fn needed(path: Option<&str>) -> Needed {
     }
 }
 
+/// Whether answering is work, for the store or the log; the rest is in memory.
+fn is_question(path: Option<&str>) -> bool {
+    path.is_some_and(|path| path.starts_with("/api/v1/"))
+}
+
 impl Gate {
     /// Whether everybody who sits at this machine may see everything: nobody has made a key, or named an issuer.
     fn is_open(&self) -> bool {
@@ -86,13 +91,14 @@ impl Gate {
         self.is_loopback && self.tokens.is_none() && self.ring.is_unread()
     }
 
-    /// Who asks, within the limits of the address and of the credential.
+    /// Who asks for this path, within the limits of the address and of the credential.
     ///
     /// # Errors
-    /// As [`Self::caller`], and when they asked too often.
-    async fn counted(&self, peer: SocketAddr, needed: Needed, headers: &HeaderMap) -> Result<Caller, Problem> {
+    /// As [`Self::caller`], when they asked too often, and when they come through the open door from elsewhere.
+    async fn counted(&self, peer: SocketAddr, path: Option<&str>, headers: &HeaderMap) -> Result<Caller, Problem> {
         if self.is_open() {
-            return self.caller(headers).await;
+            host::check(headers, is_question(path))?;
+            return Ok(Caller::local(self.ring.clone()));
         }
         let address = self.limiter.address(peer.ip(), headers);
         self.limiter.count_address(address)?;
@@ -104,7 +110,7 @@ impl Gate {
                 Ok(caller)
             }
             // A browser with a cookie that has ended must still get the page that lets it log in again.
-            Err(problem) if problem.kind == Kind::CredentialRefused && needed != Needed::Nothing => {
+            Err(problem) if problem.kind == Kind::CredentialRefused && needed(path) != Needed::Nothing => {
                 self.limiter.count_failure(address)?;
                 Err(problem)
             }
@@ -112,15 +118,11 @@ impl Gate {
         }
     }
 
-    /// Who asks.
+    /// Who asks with a credential.
     ///
     /// # Errors
     /// When that cannot be known, or the credential is no good.
     async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        if self.is_open() {
-            host::check(headers)?;
-            return Ok(Caller::local(self.ring.clone()));
-        }
         match session::presented(headers)? {
             Some(presented) => self.admit(&presented).await,
             None if self.may_be_open() => Err(ring::unknown()),
@@ -172,7 +174,7 @@ pub(crate) async fn guard(
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let needed = needed(path);
     let caller = gate
-        .counted(peer, needed, request.headers())
+        .counted(peer, path, request.headers())
         .await
         .and_then(|caller| match needed {
             Needed::Nothing => Ok(caller),

@@ -122,15 +122,15 @@ mod tests {
         arrivals.see(900, began + Duration::from_secs(5));
         assert_eq!(newest_ms(&arrivals), Some(1_000));
         assert_eq!(
-            (settled_ms(&arrivals, 5_999), settled_ms(&arrivals, 6_000)),
+            (settled_ms(&arrivals, 6_999), settled_ms(&arrivals, 7_000)),
             (None, Some(1_000))
         );
         // A backlog of an hour within a fifth of a second.
         arrivals.see(2_000_000, began + Duration::from_secs(5));
         arrivals.see(3_600_000, began + Duration::from_millis(5_200));
         assert_eq!(newest_ms(&arrivals), Some(3_600_000));
-        assert_eq!(settled_ms(&arrivals, 11_199), Some(1_000));
-        assert_eq!(settled_ms(&arrivals, 11_200), Some(3_600_000));
+        assert_eq!(settled_ms(&arrivals, 12_199), Some(1_000));
+        assert_eq!(settled_ms(&arrivals, 12_200), Some(3_600_000));
     }
 
     #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ mod tests {
         assert!(!completes(just_received) && !completes(just_received.and_told(None)));
         let (mut arrivals, began) = (Arrivals::default(), Instant::now());
         arrivals.see(3_605_000, began);
-        for (after_s, is_complete) in [(0, false), (5, false), (6, true)] {
+        for (after_s, is_complete) in [(0, false), (6, false), (7, true)] {
             let told = Some(arrivals.reach(began + Duration::from_secs(after_s), INTERVAL_MS));
             for reach in [just_received, too_early] {
                 assert_eq!(completes(reach.and_told(told)), is_complete, "after {after_s} s");
@@ -163,7 +163,7 @@ mod tests {
             arrivals.see(ms as i64, now);
         }
         let settled_ms = arrivals.reach(now, INTERVAL_MS).settled_ms.unwrap();
-        assert!((593_000..=593_990).contains(&settled_ms), "{settled_ms}");
+        assert!((592_000..=592_990).contains(&settled_ms), "{settled_ms}");
         assert!(arrivals.all.len() <= limits::ARRIVALS_MAX);
     }
 }

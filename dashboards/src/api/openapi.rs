@@ -130,7 +130,7 @@ impl Operation {
         let mut operation = OperationBuilder::new()
             .operation_id(Some(self.id))
             .summary(Some(self.summary));
-        if self.in_path {
+        if self.path.contains('{') {
             for name in ["tenant", "device"] {
                 let about = "Letters, digits and `._:-`";
                 operation = operation.parameter(parameter(name, &Kind::Text, about, ParameterIn::Path, true));

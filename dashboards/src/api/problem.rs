@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     CredentialRefused,
     ScopeMissing,
     HostRefused,
+    SiteRefused,
     RateLimited,
     NotFound,
     MethodNotAllowed,
@@ -59,6 +60,11 @@ impl Kind {
                 "urn:meridian:problem:host-refused",
                 StatusCode::FORBIDDEN,
                 "Nothing is answered under this name",
+            ),
+            Self::SiteRefused => (
+                "urn:meridian:problem:site-refused",
+                StatusCode::FORBIDDEN,
+                "Other sites may not ask this",
             ),
             Self::RateLimited => (
                 "urn:meridian:problem:rate-limited",

@@ -2,7 +2,7 @@
 //!
 //! Must never put a value into the text of a query: values are bound.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clickhouse::{Client, RowOwned, RowRead, error::Error, query::Query};
 use platform::{health::HealthReporter, shutdown::Shutdown};
@@ -81,13 +81,12 @@ impl Store {
         self.shared.turns.is_busy(self.class, &self.share)
     }
 
-    /// True while it does not keep up, and answers should cost it less.
+    /// True while it does not keep up with the queries of this share, or with all, and answers should cost it less.
     pub(crate) fn is_lite(&self) -> bool {
-        let (now, waiting) = (self.shared.started.elapsed(), self.shared.turns.waiting());
-        let mut pace = self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_lite = pace.is_lite(now, waiting);
-        self.shared.metrics.lite.set(f64::from(u8::from(is_lite)));
-        is_lite
+        let waiting = self.shared.turns.waiting();
+        self.shared
+            .pace()
+            .is_lite(&self.share, self.shared.started.elapsed(), waiting)
     }
 
     /// All rows of the answer.
@@ -98,11 +97,14 @@ impl Store {
         let _place = self.shared.turns.take(self.class, &self.share).await?;
         let began_at = Instant::now();
         let answer = timeout(limits::ANSWER_WAIT_MAX, query.fetch_all()).await;
-        let answer = answer.unwrap_or(Err(Error::TimedOut));
-        // What is refused at once says nothing about how quick it is, and exports may take their time.
-        if matches!(answer, Ok(_) | Err(Error::TimedOut)) && self.class != Class::Export {
-            let mut pace = self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner);
-            pace.ended(self.shared.started.elapsed(), began_at.elapsed());
+        let (answer, took) = (answer.unwrap_or(Err(Error::TimedOut)), began_at.elapsed());
+        // What is refused says nothing about how quick it is, unless it had all the time there is. Exports may take their
+        // time, and live maps ask for nobody in particular.
+        let is_telling = answer.is_ok() || took >= limits::QUERY_TIME_MAX;
+        if is_telling && self.class == Class::View {
+            self.shared
+                .pace()
+                .ended(&self.share, self.shared.started.elapsed(), took);
         }
         answer.map_err(|error| problem(&error))
     }
@@ -111,8 +113,7 @@ impl Store {
     pub(crate) async fn watch(self, health: HealthReporter, shutdown: Shutdown) {
         let (mut has_answered, mut missed) = (false, 0);
         loop {
-            // So that the metric ends with it, though nobody asks.
-            self.is_lite();
+            self.shared.measure();
             let probe = self.query("SELECT 1").fetch_one::<u8>();
             let fault = match timeout(limits::PROBE_INTERVAL, probe).await {
                 Ok(Ok(_)) => None,
@@ -133,6 +134,20 @@ impl Store {
                 () = tokio::time::sleep(limits::PROBE_INTERVAL) => {}
             }
         }
+    }
+}
+
+impl Shared {
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lite mode lasts longer than the pauses between two of these.
+    fn measure(&self) {
+        let waiting = self.turns.waiting();
+        let (is_for_everybody, shares) = self.pace().lite(self.started.elapsed(), waiting);
+        self.metrics.lite.set(f64::from(u8::from(is_for_everybody)));
+        self.metrics.lite_shares.set(shares as f64);
     }
 }
 

@@ -1,22 +1,14 @@
-//! Limits, and a store that does not keep up: refusals that say when to come again, and answers that cost less.
+//! Limits: refusals that say when to come again.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use dashboards::{Access, KeyRow, Rate, RequestLimits, Site, limits};
-use geocache::LocalCache;
-use platform::clock::SystemClock;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::{fleet::HOUR, rig::Api};
+use crate::rig::Api;
 
 fn limited(limits: RequestLimits) -> Site {
     Site {
@@ -134,103 +126,6 @@ async fn heads_and_bodies_that_are_too_large_are_refused() {
     }
     assert_eq!(api.get("/api/v1/devices").await.status, 200);
     api.stop().await;
-}
-
-const CELL: u64 = 617_700_169_958_293_503;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn while_the_store_is_slow_hexagons_are_coarser_or_older_and_say_so() {
-    let store = Api::store("limited_lite").await;
-    let site = Site {
-        cache: Some(Arc::new(LocalCache::new(Arc::new(SystemClock::new())))),
-        ..Site::default()
-    };
-    let server = Api::listening("127.0.0.1:0", store, site).await;
-    let api = &server;
-    for resolution in [9, 7] {
-        api.execute(&format!(
-            "INSERT INTO rollup_log (tenant, metric, period, res, bucket, cell, version, count, sum, min, max) VALUES
-             ('acme', 'speed', 60, {resolution}, toDateTime({HOUR}, 'UTC'), h3ToParent({CELL}, {resolution}), 1, 1, 3, 3, 3)"
-        ))
-        .await;
-    }
-    let path = |metric: &str| {
-        format!(
-            "/api/v1/cells?metric={metric}&period=60&res=9&from={HOUR}000&to={}000",
-            HOUR + 60
-        )
-    };
-    let before = api.get(&path("speed")).await;
-    assert_eq!(
-        (before.json()["lite"].as_bool(), before.json()["res"].as_u64()),
-        (Some(false), Some(9))
-    );
-    assert_eq!(before.header("meridian-lite"), "0");
-    // More than wait for their turn in calm times, and each takes its time.
-    api.execute(
-        "CREATE OR REPLACE VIEW devices AS SELECT tenant, device, ts, received_at, nan AS lat, nan AS lon, \
-                 map('a', 1.) AS metrics, map('a', 'b') AS attributes FROM device_log WHERE NOT ignore(sleep(1.5))",
-    )
-    .await;
-    api.execute("INSERT INTO device_log (tenant, device, version) VALUES ('acme', 'a', 1)")
-        .await;
-    let is_seen = &AtomicBool::new(false);
-    let crowd = (0..limits::TENANT_QUERIES_MAX + limits::LITE_QUEUE_LONG + 4).map(|_| async {
-        let mut statuses = Vec::new();
-        while !is_seen.load(Ordering::Relaxed) {
-            statuses.push(api.get("/api/v1/devices/acme/a").await.status);
-        }
-        statuses
-    });
-    let look = async {
-        // What is kept is shown as it is.
-        let kept = api.get(&path("speed")).await;
-        assert_eq!((kept.status, kept.json()["res"].as_u64()), (200, Some(9)));
-        // And what is not is coarser, once too many wait.
-        let coarser = tokio::time::timeout(Duration::from_secs(60), async {
-            for turn in 0.. {
-                let unkept = format!("&res=9&bbox=-180,-90,180,{}&agg=max", 80.0 + f64::from(turn) / 100.0);
-                let answer = api.get(&path("speed").replace("&res=9", &unkept)).await;
-                assert!([200, 429].contains(&answer.status), "{}", answer.status);
-                if answer.status == 200 && answer.json()["lite"] == true {
-                    return answer;
-                }
-            }
-            unreachable!("it is asked for ever");
-        })
-        .await;
-        is_seen.store(true, Ordering::Relaxed);
-        let coarser = coarser.expect("it is lite while many wait");
-        (
-            coarser.json(),
-            coarser.header("meridian-lite").to_owned(),
-            coarser.header("cache-control").to_owned(),
-        )
-    };
-    let (statuses, (answer, header, control)) = futures::join!(futures::future::join_all(crowd), look);
-    let statuses = statuses.concat();
-    assert!(
-        statuses.iter().all(|status| [200, 429].contains(status)),
-        "{statuses:?}"
-    );
-    assert_eq!(
-        (&answer["lite"], &answer["coarsened"], &answer["res"]),
-        (&true.into(), &true.into(), &7.into())
-    );
-    assert_eq!(
-        (header.as_str(), control.as_str()),
-        ("1", "max-age=1, stale-while-revalidate=10")
-    );
-    // It ends by itself, after a calm while.
-    let ended = async {
-        while api.get(&path("speed").replace("&res=9", "&res=9&agg=min")).await.json()["lite"] == true {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), ended)
-        .await
-        .expect("it ends");
-    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ interface Endpoints {
   mqtt: string;
   clickhouse: string;
   http: string;
+  metrics: string;
 }
 
 export class Program {

@@ -38,11 +38,28 @@ pub(super) struct Operation {
     pub(super) headers: &'static [&'static str],
     /// It has an entity tag, so 304 can come.
     pub(super) is_tagged: bool,
-    pub(super) in_path: bool,
     pub(super) required: &'static [&'static str],
     pub(super) parameters: Vec<Described>,
     /// Parameters that are headers.
     pub(super) in_head: Vec<Described>,
+}
+
+impl Default for Operation {
+    /// What most of them are.
+    fn default() -> Self {
+        Self {
+            path: "",
+            id: "",
+            summary: "",
+            answer: String::new(),
+            formats: &[Format::Json],
+            headers: &[],
+            is_tagged: true,
+            required: &[],
+            parameters: Vec::new(),
+            in_head: Vec::new(),
+        }
+    }
 }
 
 /// The longest period.
@@ -106,9 +123,6 @@ pub(super) fn operations() -> Vec<Operation> {
             answer: Cells::name().into_owned(),
             formats: ALL_FORMATS,
             headers: VIEW_HEADERS,
-            is_tagged: true,
-            in_head: Vec::new(),
-            in_path: false,
             required: &["metric"],
             parameters: join(
                 view(),
@@ -119,6 +133,7 @@ pub(super) fn operations() -> Vec<Operation> {
                     ),
                 ],
             ),
+            ..Operation::default()
         },
         Operation {
             path: "/api/v1/series",
@@ -127,9 +142,6 @@ pub(super) fn operations() -> Vec<Operation> {
             answer: Series::name().into_owned(),
             formats: &[Format::Json, Format::Csv, Format::Arrow],
             headers: VIEW_HEADERS,
-            is_tagged: true,
-            in_head: Vec::new(),
-            in_path: false,
             required: &["metric"],
             parameters: join(
                 view(),
@@ -146,6 +158,7 @@ pub(super) fn operations() -> Vec<Operation> {
                     ),
                 ],
             ),
+            ..Operation::default()
         },
         Operation {
             path: "/api/v1/devices",
@@ -154,10 +167,6 @@ pub(super) fn operations() -> Vec<Operation> {
             answer: devices::Devices::name().into_owned(),
             formats: ALL_FORMATS,
             headers: &["Link"],
-            is_tagged: true,
-            in_head: Vec::new(),
-            in_path: false,
-            required: &[],
             parameters: vec![
                 tenant(),
                 bbox("Devices whose last position lies in it"),
@@ -169,19 +178,14 @@ pub(super) fn operations() -> Vec<Operation> {
                 limit(limits::DEVICES_MAX, limits::DEVICES_DEFAULT),
                 cursor(),
             ],
+            ..Operation::default()
         },
         Operation {
             path: "/api/v1/devices/{tenant}/{device}",
             id: "device",
             summary: "Last known state of one device",
             answer: devices::Device::name().into_owned(),
-            formats: &[Format::Json],
-            headers: &[],
-            is_tagged: true,
-            in_head: Vec::new(),
-            in_path: true,
-            required: &[],
-            parameters: Vec::new(),
+            ..Operation::default()
         },
         Operation {
             path: "/api/v1/devices/{tenant}/{device}/track",
@@ -190,14 +194,11 @@ pub(super) fn operations() -> Vec<Operation> {
             answer: Track::name().into_owned(),
             formats: ALL_FORMATS,
             headers: TRACK_HEADERS,
-            is_tagged: true,
-            in_head: Vec::new(),
-            in_path: true,
-            required: &[],
             parameters: join(
                 range(),
                 [limit(limits::TRACK_POINTS_MAX, limits::TRACK_POINTS_MAX), cursor()],
             ),
+            ..Operation::default()
         },
         nearby(),
         live(),
@@ -206,13 +207,8 @@ pub(super) fn operations() -> Vec<Operation> {
             id: "session",
             summary: "Who asks, and what may be asked",
             answer: Session::name().into_owned(),
-            formats: &[Format::Json],
-            headers: &[],
             is_tagged: false,
-            in_head: Vec::new(),
-            in_path: false,
-            required: &[],
-            parameters: Vec::new(),
+            ..Operation::default()
         },
         Operation {
             path: "/api/v1/metrics-catalog",
@@ -220,12 +216,8 @@ pub(super) fn operations() -> Vec<Operation> {
             summary: "What is measured, and when last",
             answer: Catalog::name().into_owned(),
             formats: &[Format::Json, Format::Csv],
-            headers: &[],
-            is_tagged: true,
-            in_head: Vec::new(),
-            in_path: false,
-            required: &[],
             parameters: vec![tenant()],
+            ..Operation::default()
         },
     ]
 }
@@ -238,14 +230,12 @@ fn live() -> Operation {
         summary: "Hexagons of the open bucket as they change: events `snapshot`, `delta` and `gap`",
         answer: LiveCells::name().into_owned(),
         formats: &[],
-        headers: &[],
         is_tagged: false,
         in_head: vec![(
             "Last-Event-ID",
             Kind::Text,
             "`id` of the last event that came: what changed since follows, or a `gap`",
         )],
-        in_path: false,
         required: &["metric"],
         parameters: vec![
             ("metric", Kind::Text, "One of the metrics catalog"),
@@ -263,6 +253,7 @@ fn live() -> Operation {
             bbox("Cells whose centre lies in it; none: the world"),
             resolution("H3 resolution, no finer than what is stored for the period; none: as fits the box"),
         ],
+        ..Operation::default()
     }
 }
 
@@ -273,10 +264,6 @@ fn nearby() -> Operation {
         summary: "Devices nearest to a place, by great-circle distance",
         answer: devices::Nearby::name().into_owned(),
         formats: &[Format::Json, Format::GeoJson],
-        headers: &[],
-        is_tagged: true,
-        in_head: Vec::new(),
-        in_path: false,
         required: &["lat", "lon"],
         parameters: vec![
             tenant(),
@@ -289,6 +276,7 @@ fn nearby() -> Operation {
             ),
             limit(limits::DEVICES_MAX, limits::NEARBY_DEFAULT),
         ],
+        ..Operation::default()
     }
 }
 
