@@ -122,6 +122,7 @@ impl KafkaConfig {
         let mut config = self.client();
         let session_ms = crate::limits::SESSION_TIMEOUT.as_millis().to_string();
         let request_ms = limits::REQUEST_TIMEOUT.as_millis().to_string();
+        let fetch_ms = limits::FETCH_WAIT_MAX.as_millis().to_string();
         config.set("group.id", group);
         self.finish(
             &mut config,
@@ -134,6 +135,7 @@ impl KafkaConfig {
                 ("heartbeat.interval.ms", "2000"),
                 // A commit waits for as long as a broker is silent that seems to be there.
                 ("socket.timeout.ms", &request_ms),
+                ("fetch.wait.max.ms", &fetch_ms),
                 ("queued.max.messages.kbytes", &limits::QUEUED_KBYTES_MAX.to_string()),
                 ("fetch.queue.backoff.ms", "20"),
                 ("allow.auto.create.topics", "false"),

@@ -25,6 +25,10 @@ pub(super) const NOTICES_MAX: usize = 64;
 /// Kilobytes that librdkafka reads ahead. Its default of 64 MiB per consumer would dominate our memory.
 pub(super) const QUEUED_KBYTES_MAX: u32 = 16 << 10;
 
+/// A broker that has nothing new may think so long about a fetch. Whatever else is asked over the connection waits behind
+/// it, such as where a partition begins: once for each partition that is taken over. New records are answered at once.
+pub(super) const FETCH_WAIT_MAX: Duration = Duration::from_millis(50);
+
 /// A reader that has been slower than this gets its partitions paused. Less would throw away what was fetched ahead at
 /// every hiccup; more would delay a rebalance.
 pub(super) const READER_PATIENCE: Duration = Duration::from_millis(500);

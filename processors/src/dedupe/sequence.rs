@@ -74,9 +74,7 @@ impl SequenceWindow {
             self.begin_run(seq, claim);
             return Verdict::Restart;
         }
-        if present.counts.contains(seq) {
-            return Verdict::Duplicate;
-        }
+        // An earlier run may lack a count that the present one has.
         let earlier = self.runs[1..]
             .iter()
             .position(|run| run.may_hold(seq, claim))
@@ -206,6 +204,20 @@ mod tests {
             "the device sent it well in the end"
         );
         assert_eq!(window.observe(500, untimed), Verdict::New, "the run goes on");
+    }
+
+    #[test]
+    fn a_late_event_of_the_run_before_counts_though_the_present_run_has_its_count() {
+        let mut window = SequenceWindow::default();
+        for seq in (0..=100u64).filter(|seq| *seq != 50) {
+            assert_eq!(window.observe(seq, Claim::At(seq as i64)), Verdict::New);
+        }
+        assert_eq!(window.observe(0, Claim::At(1_000)), Verdict::Restart);
+        (1..=60u64).for_each(|seq| assert_eq!(window.observe(seq, Claim::At(1_000 + seq as i64)), Verdict::New));
+        assert_eq!(window.observe(50, Claim::At(50)), Verdict::New);
+        assert_eq!(window.observe(50, Claim::At(50)), Verdict::Duplicate);
+        assert_eq!(window.observe(50, Claim::At(1_050)), Verdict::Duplicate);
+        assert_eq!(window.observe(51, Claim::At(51)), Verdict::Duplicate);
     }
 
     #[test]

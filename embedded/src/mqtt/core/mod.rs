@@ -224,6 +224,8 @@ impl Broker {
         let Some(link) = self.sessions.get_mut(&id).and_then(|session| session.link.as_mut()) else {
             return;
         };
+        // Answers leave in order, so each waits for all before it.
+        let after = link.replies.back().map_or(after, |(before, _)| after.max(*before));
         if after > self.safe_number && !link.is_listed {
             link.is_listed = true;
             self.listed.push(id);

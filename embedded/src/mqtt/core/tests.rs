@@ -1,6 +1,12 @@
 //! What MQTT asks for beside delivery: one small example each.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Waker},
+};
 
 use bytes::{Bytes, BytesMut};
 use rumqttc::v5::mqttbytes::v5::{self, Packet as Told};
@@ -445,4 +451,44 @@ fn acknowledgement(packet_id: u16) -> Packet {
         packet_id,
         reason: reason::SUCCESS,
     }
+}
+
+/// A device that talks to nobody as well is told of both.
+#[test]
+fn an_answer_that_waits_for_nothing_hides_none_that_waits() {
+    let mut bench = Bench::new();
+    let reader = bench.join(connect("reader", 60));
+    bench.subscribe(reader, "telemetry/#", options(Qos::AtLeastOnce));
+    let other = bench.join(connect("other", 0));
+    let bell = Arc::new(Notify::new());
+    let hello = Hello {
+        version: Version::V5,
+        connect: connect("device", 0),
+        fresh_client_id: "fresh".to_owned(),
+        bell: Arc::clone(&bell),
+    };
+    let device = bench.broker.connect(hello, bench.now).unwrap();
+    bench.told(device);
+    let is_rung = || {
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(bell.notified()).as_mut().poll(&mut context).is_ready()
+    };
+    is_rung();
+    bench.say(other, Packet::Publish(message("telemetry/a", "1", Qos::AtLeastOnce)));
+    let first = bench.broker.take_batch();
+    bench.say(device, Packet::Publish(message("telemetry/b", "2", Qos::AtLeastOnce)));
+    let to_nobody = message("nobody", "3", Qos::AtLeastOnce);
+    let to_nobody = Publish {
+        packet_id: 2,
+        ..to_nobody
+    };
+    bench.say(device, Packet::Publish(to_nobody));
+    let mut output = BytesMut::new();
+    bench.broker.fill(device, &mut output, bench.now).unwrap();
+    assert!(output.is_empty());
+    bench.broker.committed(first, 0);
+    while is_rung() {}
+    let second = bench.broker.take_batch();
+    bench.broker.committed(second, 0);
+    assert!(is_rung(), "both acknowledgements can go");
 }
