@@ -119,7 +119,7 @@ pub struct DeliveryMark {
     /// The broker said that it may have sent the message before (DUP).
     pub redelivered: bool,
     /// Which connection of which process received it, see [`DeliveryMark::run_of`].
-    pub run: u32,
+    pub run: u64,
     /// Count of messages that the process received over this connection.
     pub number: u64,
     /// Place of the event in its batch message; 0 outside a batch.
@@ -128,19 +128,22 @@ pub struct DeliveryMark {
 
 impl DeliveryMark {
     /// Bits of a run that differ from process to process.
-    const PROCESS_BITS: u32 = 20;
+    const PROCESS_BITS: u32 = 36;
+    /// Bits of a run that all processes with one client id have in common. Both together are exact as a number of JSON.
+    const CLIENT_BITS: u32 = 16;
 
     /// Names a connection of a process, from a hash of the connection's client id, which every process after it uses too,
     /// and a hash of something random.
     #[must_use]
-    pub fn run_of(client_hash: u32, process_hash: u32) -> u32 {
-        (client_hash << Self::PROCESS_BITS) | (process_hash & ((1 << Self::PROCESS_BITS) - 1))
+    pub fn run_of(client_hash: u64, process_hash: u64) -> u64 {
+        let lowest = |hash: u64, bits: u32| hash & ((1 << bits) - 1);
+        (lowest(client_hash, Self::CLIENT_BITS) << Self::PROCESS_BITS) | lowest(process_hash, Self::PROCESS_BITS)
     }
 
     /// What a run has of the hash of its client id. Of the clients of one broker hardly two have the same.
     #[must_use]
-    pub fn client_of(run: u32) -> u16 {
-        u16::try_from(run >> Self::PROCESS_BITS).expect("12 bits are left")
+    pub fn client_of(run: u64) -> u64 {
+        run >> Self::PROCESS_BITS
     }
 }
 

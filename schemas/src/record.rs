@@ -98,7 +98,7 @@ struct EventV1<'a> {
 struct DeliveryV1 {
     packet_id: u16,
     redelivered: bool,
-    run: u32,
+    run: u64,
     number: u64,
     index: u32,
 }
@@ -313,7 +313,7 @@ mod tests {
             position in (-900_000_000..=900_000_000i32, -1_800_000_000..=1_800_000_000i32), located in any::<bool>(),
             motion in any_motion(), metrics in proptest::collection::btree_map("[A-Za-z_][A-Za-z0-9_.:/-]{0,9}", finite(), 1..6),
             attributes in proptest::collection::btree_map(".{0,9}", ".{0,20}", 0..3), broker in ".{0,9}",
-            replay_of in proptest::option::of("[!-~]{1,20}"), ts_assigned in any::<bool>(), mark in proptest::option::of(any::<(u16, bool, u32, u64, u32)>()), ts_submilli_ns in 0..1_000_000u32,
+            replay_of in proptest::option::of("[!-~]{1,20}"), ts_assigned in any::<bool>(), mark in proptest::option::of(any::<(u16, bool, u64, u64, u32)>()), ts_submilli_ns in 0..1_000_000u32,
         ) -> Event<'static> {
             Event {
                 tenant: tenant.into(), device: device.into(), ts_ms, device_ts_ms, ts_submilli_ns, seq,

@@ -32,7 +32,7 @@ pub struct Stamp {
     /// Differs between any two runs of any two connections.
     run: Arc<str>,
     /// The run as the marks of deliveries name it.
-    pub delivery_run: u32,
+    pub delivery_run: u64,
     record_bytes_max: usize,
     source: Bytes,
     events_topic: Arc<str>,
@@ -159,9 +159,9 @@ pub(super) fn cut_further(record: &mut Record, received: &Received) -> bool {
 }
 
 /// FNV-1a: any hash would do.
-fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 

@@ -4,53 +4,76 @@
 //! A message that comes again is marked (DUP), but the mark alone says little: a broker may set it on what it never
 //! sent, and packet identifiers are used again and again. What comes again can only be what was on its way when the
 //! connection or the process before ended. So a delivery is known only if its last namesake was received not too many
-//! messages ago, over all processes since.
+//! messages ago, over all processes that used the connection since.
 
-use schemas::DeliveryMark;
+use std::collections::BTreeMap;
+
+use schemas::{DeliveryMark, Event};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::recent::{RecentLimits, RecentMap, RecentMapV1};
 use crate::limits::{DELIVERIES_IN_FLIGHT_MAX, RECEIVING_RUNS_MAX};
 
-/// Which message of which run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// The connection of runs whose checkpoint does not tell.
+const CONNECTION_UNKNOWN: u64 = 0;
+
+/// How a message was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receiving {
-    /// The connection of a process, see [`DeliveryMark::run_of`].
-    pub run: u32,
-    /// Its count of messages.
+    /// See [`DeliveryMark::run`].
+    pub run: u64,
+    /// See [`DeliveryMark::number`].
     pub number: u64,
+    /// See [`DeliveryMark::redelivered`].
+    pub redelivered: bool,
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// Session of a broker, which processes use one after the other.
+    pub connection: u64,
 }
 
-/// What all processes have in common that use a session of a broker one after the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connection(u64);
-
-impl Connection {
-    /// The connection of a run, to the broker of this name.
+impl Receiving {
+    /// How an event with this mark was received.
     #[must_use]
-    pub fn new(broker: &str, run: u32) -> Self {
-        Self(xxh3_64_with_seed(
-            broker.as_bytes(),
-            u64::from(DeliveryMark::client_of(run)),
-        ))
+    pub fn of(event: &Event<'_>, mark: DeliveryMark) -> Self {
+        Self {
+            run: mark.run,
+            number: mark.number,
+            redelivered: mark.redelivered,
+            at_ms: event.received_at_ms,
+            connection: xxh3_64_with_seed(event.broker.as_bytes(), DeliveryMark::client_of(mark.run)),
+        }
     }
 }
 
+/// What is remembered of a delivery.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Delivered {
+    run: u64,
+    number: u64,
+    at_ms: i64,
+    /// Messages received over the connection until then, by all processes, as far as this partition knows.
+    total: u64,
+}
+
 /// What a partition has heard of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Run {
+    run: u64,
     /// Its highest number.
-    newest: Receiving,
-    connection: Connection,
+    number: u64,
+    connection: u64,
 }
 
 /// The newest deliveries of a partition.
 #[derive(Clone, Debug, Default)]
 pub struct RecentDeliveries {
-    deliveries: RecentMap<Receiving>,
+    deliveries: RecentMap<Delivered>,
     /// In the order in which they were first heard of.
     runs: Vec<Run>,
+    /// Messages received over each connection of these runs.
+    totals: BTreeMap<u64, u64>,
 }
 
 impl RecentDeliveries {
@@ -58,69 +81,68 @@ impl RecentDeliveries {
     pub fn observe(
         &mut self,
         fingerprint: u64,
-        (receiving, connection): (Receiving, Connection),
-        redelivered: bool,
+        receiving: Receiving,
         (log_clock_ms, limits): (i64, RecentLimits),
     ) -> bool {
-        self.note_run(receiving, connection);
+        let now = Delivered {
+            run: receiving.run,
+            number: receiving.number,
+            at_ms: receiving.at_ms,
+            total: self.count(receiving),
+        };
         let before = self.deliveries.get(fingerprint);
-        let is_known = before.is_some_and(|before| {
-            self.is_overtaken(before, receiving)
-                || (redelivered && self.distance(before, receiving) < DELIVERIES_IN_FLIGHT_MAX)
-        });
-        self.deliveries.put(fingerprint, receiving, log_clock_ms, limits);
+        let is_known = before.is_some_and(|before| self.is_same(before, now, receiving));
+        self.deliveries.put(fingerprint, now, log_clock_ms, limits);
         is_known
     }
 
-    /// Has the log what came first behind its repetition? Within a run, the packet identifier was not free until then. A
-    /// process that lost its session to another one may still hand over what the other was given again.
-    fn is_overtaken(&self, before: Receiving, receiving: Receiving) -> bool {
-        if before.run == receiving.run {
-            return receiving.number < before.number;
+    fn is_same(&self, before: Delivered, now: Delivered, receiving: Receiving) -> bool {
+        let is_near = distance(before.total, now.total) < DELIVERIES_IN_FLIGHT_MAX;
+        if before.run == now.run {
+            // The log may hold what came first behind its repetition: until then its packet identifier was not free.
+            return now.number < before.number || (receiving.redelivered && is_near);
         }
-        let (Some(earlier), Some(later)) = (self.place(receiving.run), self.place(before.run)) else {
-            return false;
-        };
-        let is_taken_over = self.runs[earlier].connection == self.runs[later].connection;
-        earlier < later && is_taken_over && before.number < DELIVERIES_IN_FLIGHT_MAX
+        // A process that lost its session to another one may still hand over what the other was given again.
+        let may_be = receiving.redelivered || now.at_ms < before.at_ms;
+        may_be && is_near && self.has_used(before.run, receiving.connection)
     }
 
-    /// Messages that the connection's processes received after one and until the other, as far as this partition knows.
-    fn distance(&self, then: Receiving, now: Receiving) -> u64 {
-        if then.run == now.run {
-            return now.number.saturating_sub(then.number);
-        }
-        let (Some(earlier), Some(later)) = (self.place(then.run), self.place(now.run)) else {
-            return u64::MAX;
-        };
-        if later < earlier {
-            return u64::MAX;
-        }
-        let connection = self.runs[later].connection;
-        let between = self.runs[earlier + 1..later].iter();
-        let between = between.filter(|run| run.connection == connection);
-        let rest = self.runs[earlier].newest.number.saturating_sub(then.number);
-        rest + between.map(|run| run.newest.number).sum::<u64>() + now.number
+    fn has_used(&self, run: u64, connection: u64) -> bool {
+        let run = self.place(run).map(|place| self.runs[place]);
+        run.is_some_and(|run| run.connection == connection || run.connection == CONNECTION_UNKNOWN)
     }
 
-    fn place(&self, run: u32) -> Option<usize> {
-        // Newest first: it is mostly one of those.
-        self.runs.iter().rposition(|known| known.newest.run == run)
+    /// Counts what the connection brought; returns its total as of this message.
+    fn count(&mut self, receiving: Receiving) -> u64 {
+        let place = self.place(receiving.run).unwrap_or_else(|| self.begin(receiving));
+        let run = &mut self.runs[place];
+        let total = self.totals.entry(run.connection).or_default();
+        if receiving.number < run.number {
+            return total.wrapping_sub(run.number - receiving.number);
+        }
+        *total = total.wrapping_add(receiving.number - run.number);
+        run.number = receiving.number;
+        *total
     }
 
-    fn note_run(&mut self, receiving: Receiving, connection: Connection) {
-        if let Some(place) = self.place(receiving.run) {
-            let newest = &mut self.runs[place].newest;
-            newest.number = newest.number.max(receiving.number);
-            return;
-        }
+    fn begin(&mut self, receiving: Receiving) -> usize {
         if self.runs.len() == RECEIVING_RUNS_MAX {
-            self.runs.remove(0);
+            let connection = self.runs.remove(0).connection;
+            if self.runs.iter().all(|run| run.connection != connection) {
+                self.totals.remove(&connection);
+            }
         }
         self.runs.push(Run {
-            newest: receiving,
-            connection,
+            run: receiving.run,
+            number: 0,
+            connection: receiving.connection,
         });
+        self.runs.len() - 1
+    }
+
+    fn place(&self, run: u64) -> Option<usize> {
+        // Newest first: it is mostly one of those.
+        self.runs.iter().rposition(|known| known.run == run)
     }
 
     /// Number of deliveries known.
@@ -136,36 +158,74 @@ impl RecentDeliveries {
     }
 }
 
-/// [`RecentDeliveries`] in a checkpoint.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct RecentDeliveriesV1 {
-    deliveries: RecentMapV1<Receiving>,
-    runs: Vec<Receiving>,
+/// Between two totals of a connection, whichever is the later one.
+fn distance(one: u64, other: u64) -> u64 {
+    one.wrapping_sub(other).min(other.wrapping_sub(one))
 }
 
-impl RecentDeliveries {
-    /// In the two parts that a checkpoint has of it: the connections of the runs came later.
-    #[must_use]
-    pub fn to_wire(&self) -> (RecentDeliveriesV1, Vec<u64>) {
-        let deliveries = RecentDeliveriesV1 {
-            deliveries: RecentMapV1::from(&self.deliveries),
-            runs: self.runs.iter().map(|run| run.newest).collect(),
-        };
-        (deliveries, self.runs.iter().map(|run| run.connection.0).collect())
-    }
+/// [`RecentDeliveries`] in a checkpoint of the first version.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct RecentDeliveriesV1 {
+    deliveries: RecentMapV1<ReceivingV1>,
+    runs: Vec<ReceivingV1>,
+}
 
-    /// Runs whose connections are not told are of one that nobody uses.
-    #[must_use]
-    pub fn from_wire(wire: RecentDeliveriesV1, connections: Vec<u64>) -> Self {
-        let connections = connections.into_iter().chain(std::iter::repeat(0));
-        let runs = wire.runs.into_iter().zip(connections);
-        let runs = runs.map(|(newest, connection)| Run {
-            newest,
-            connection: Connection(connection),
-        });
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct ReceivingV1 {
+    run: u32,
+    number: u64,
+}
+
+/// [`RecentDeliveries`] in a checkpoint.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecentDeliveriesV2 {
+    deliveries: RecentMapV1<Delivered>,
+    runs: Vec<Run>,
+    totals: BTreeMap<u64, u64>,
+}
+
+impl From<&RecentDeliveries> for RecentDeliveriesV2 {
+    fn from(recent: &RecentDeliveries) -> Self {
+        Self {
+            deliveries: RecentMapV1::from(&recent.deliveries),
+            runs: recent.runs.clone(),
+            totals: recent.totals.clone(),
+        }
+    }
+}
+
+impl From<RecentDeliveriesV2> for RecentDeliveries {
+    fn from(wire: RecentDeliveriesV2) -> Self {
         Self {
             deliveries: wire.deliveries.into(),
+            runs: wire.runs,
+            totals: wire.totals,
+        }
+    }
+}
+
+impl From<RecentDeliveriesV1> for RecentDeliveriesV2 {
+    /// As if all runs had ended just before the connections that are heard of next begin to count.
+    fn from(wire: RecentDeliveriesV1) -> Self {
+        let highest: BTreeMap<u32, u64> = wire.runs.iter().map(|run| (run.run, run.number)).collect();
+        let deliveries = wire.deliveries.map(|receiving| {
+            let number = highest.get(&receiving.run).copied().unwrap_or(u64::MAX / 2);
+            Delivered {
+                run: receiving.run.into(),
+                number: receiving.number,
+                at_ms: i64::MIN,
+                total: 0_u64.wrapping_sub(number.saturating_sub(receiving.number)),
+            }
+        });
+        let runs = wire.runs.into_iter().map(|run| Run {
+            run: run.run.into(),
+            number: run.number,
+            connection: CONNECTION_UNKNOWN,
+        });
+        Self {
+            deliveries,
             runs: runs.collect(),
+            totals: BTreeMap::new(),
         }
     }
 }
@@ -182,48 +242,86 @@ mod tests {
         },
     );
 
-    /// The message with this number of a process of the one connection there is.
-    fn at(run: u32, number: u64) -> (Receiving, Connection) {
-        (Receiving { run, number }, Connection(1))
+    const CONNECTION: u64 = 1;
+
+    /// The first time that a process is given a message.
+    fn fresh(run: u64, number: u64) -> Receiving {
+        Receiving {
+            run,
+            number,
+            redelivered: false,
+            at_ms: i64::try_from(run * 10_000_000 + number).unwrap(),
+            connection: CONNECTION,
+        }
+    }
+
+    /// The broker may have sent it before.
+    fn again(run: u64, number: u64) -> Receiving {
+        Receiving {
+            redelivered: true,
+            ..fresh(run, number)
+        }
     }
 
     #[test]
     fn what_was_on_its_way_is_known_when_it_comes_again() {
         let mut deliveries = RecentDeliveries::default();
-        for number in 0..100 {
-            assert!(!deliveries.observe(number, at(1, number), false, LIMITS));
+        for number in 1..=100 {
+            assert!(!deliveries.observe(number, fresh(1, number), LIMITS));
         }
-        for number in 0..100 {
-            assert!(deliveries.observe(number, at(2, number), true, LIMITS), "{number}");
+        for number in 1..=100 {
+            assert!(deliveries.observe(number, again(2, number), LIMITS), "{number}");
         }
-        assert!(!deliveries.observe(7, at(2, 200), false, LIMITS), "not marked");
+        assert!(!deliveries.observe(7, fresh(2, 200), LIMITS), "not marked");
     }
 
     #[test]
     fn what_came_first_is_known_when_the_log_has_it_behind_its_repetition() {
         let mut deliveries = RecentDeliveries::default();
-        assert!(!deliveries.observe(7, at(1, 2), true, LIMITS));
-        assert!(deliveries.observe(7, at(1, 1), false, LIMITS));
-        assert!(!deliveries.observe(7, at(2, 1), false, LIMITS), "another process");
+        assert!(!deliveries.observe(7, again(1, 2), LIMITS));
+        assert!(deliveries.observe(7, fresh(1, 1), LIMITS));
+        assert!(!deliveries.observe(7, fresh(2, 1), LIMITS), "another process");
     }
 
     /// A process that hung lost its session to the next one, and goes on with what it had received.
     #[test]
     fn what_a_process_that_was_replaced_hands_over_late_is_known() {
         let mut deliveries = RecentDeliveries::default();
-        deliveries.observe(0, at(1, 0), false, LIMITS);
-        for number in 1..100 {
-            assert!(!deliveries.observe(number, at(2, number), true, LIMITS), "{number}");
+        deliveries.observe(0, fresh(1, 1), LIMITS);
+        for number in 2..100 {
+            assert!(!deliveries.observe(number, again(2, number), LIMITS), "{number}");
         }
-        for number in 1..100 {
-            assert!(deliveries.observe(number, at(1, number), false, LIMITS), "{number}");
+        for number in 2..100 {
+            assert!(deliveries.observe(number, fresh(1, number), LIMITS), "{number}");
         }
         // So does a third one that is given them again.
-        for number in 1..100 {
-            assert!(deliveries.observe(number, at(3, number), true, LIMITS), "{number}");
+        for number in 2..100 {
+            assert!(deliveries.observe(number, again(3, number), LIMITS), "{number}");
         }
-        let elsewhere = (at(4, 5).0, Connection(2));
-        assert!(!deliveries.observe(7, elsewhere, false, LIMITS), "another connection");
+        let elsewhere = Receiving {
+            connection: 2,
+            at_ms: 0,
+            ..again(4, 5)
+        };
+        assert!(!deliveries.observe(7, elsewhere, LIMITS), "another connection");
+    }
+
+    /// The old process takes its session back from the new one before it ends, after millions of messages.
+    #[test]
+    fn a_session_that_goes_to_and_fro_brings_nothing_twice() {
+        const MANY: u64 = 2_000_000;
+        let mut deliveries = RecentDeliveries::default();
+        for number in MANY - 100..MANY {
+            assert!(!deliveries.observe(number, fresh(1, number), LIMITS));
+        }
+        for number in MANY - 50..MANY {
+            let of_run = number - (MANY - 51);
+            assert!(deliveries.observe(number, again(2, of_run), LIMITS), "{number}");
+        }
+        assert!(!deliveries.observe(MANY, fresh(2, 51), LIMITS));
+        for number in MANY - 20..=MANY {
+            assert!(deliveries.observe(number, again(1, number + 20), LIMITS), "{number}");
+        }
     }
 
     /// The same device says the same thing all day, and packet identifiers come round.
@@ -232,16 +330,16 @@ mod tests {
         let mut deliveries = RecentDeliveries::default();
         let fingerprint = |number: u64| number % 65_535;
         for number in 0..70_000 {
-            deliveries.observe(fingerprint(number), at(1, number), false, LIMITS);
+            deliveries.observe(fingerprint(number), fresh(1, number), LIMITS);
         }
         // The next ones were on their way when the process died, and are in no log.
         for number in 70_000..70_100 {
-            let again = deliveries.observe(fingerprint(number), at(2, number - 70_000), true, LIMITS);
-            assert!(!again, "{number}");
+            let known = deliveries.observe(fingerprint(number), again(2, number - 70_000), LIMITS);
+            assert!(!known, "{number}");
         }
-        assert!(deliveries.observe(fingerprint(69_999), at(2, 200), true, LIMITS));
+        assert!(deliveries.observe(fingerprint(69_999), again(2, 200), LIMITS));
         // So late nothing comes that was on its way before.
-        assert!(!deliveries.observe(fingerprint(69_998), at(2, 65_000), true, LIMITS));
+        assert!(!deliveries.observe(fingerprint(69_998), again(2, 65_000), LIMITS));
     }
 
     /// A process that is killed again and again, each time after some thousand messages.
@@ -249,10 +347,14 @@ mod tests {
     fn a_packet_identifier_used_again_some_processes_later_is_another_delivery() {
         const PER_RUN: u64 = 13_107;
         let (mut deliveries, mut number) = (RecentDeliveries::default(), 0_u64);
-        let mut receive = |run: u32, redelivered: bool| {
-            for of_run in 0..PER_RUN {
-                let again = deliveries.observe(number % 65_535, at(run, of_run), redelivered, LIMITS);
-                assert!(!again, "{of_run} of {run}");
+        let mut receive = |run: u64, redelivered: bool| {
+            for of_run in 1..=PER_RUN {
+                let receiving = Receiving {
+                    redelivered,
+                    ..fresh(run, of_run)
+                };
+                let known = deliveries.observe(number % 65_535, receiving, LIMITS);
+                assert!(!known, "{of_run} of {run}");
                 number += 1;
             }
         };
@@ -260,22 +362,54 @@ mod tests {
         // What the log never got of the last process: never counted, though marked as sent before.
         receive(6, true);
         // Another connection has nothing to do with the distance.
-        let elsewhere = (at(7, 1_000_000).0, Connection(2));
-        deliveries.observe(999_999, elsewhere, false, LIMITS);
+        let elsewhere = Receiving {
+            connection: 2,
+            ..fresh(7, 1_000_000)
+        };
+        deliveries.observe(999_999, elsewhere, LIMITS);
         let last = (number - 1) % 65_535;
-        assert!(deliveries.observe(last, at(8, 1), true, LIMITS));
+        assert!(deliveries.observe(last, again(8, 1), LIMITS));
+    }
+
+    #[test]
+    fn connections_are_forgotten_with_the_last_of_their_runs() {
+        let mut deliveries = RecentDeliveries::default();
+        for run in 0..2 * RECEIVING_RUNS_MAX as u64 {
+            let receiving = Receiving {
+                connection: run + 1,
+                ..fresh(run, 5)
+            };
+            deliveries.observe(run, receiving, LIMITS);
+        }
+        assert_eq!(deliveries.runs.len(), RECEIVING_RUNS_MAX);
+        assert_eq!(deliveries.totals.len(), RECEIVING_RUNS_MAX);
     }
 
     #[test]
     fn a_checkpoint_restores_the_same_deliveries() {
         let mut deliveries = RecentDeliveries::default();
         for number in 0..80 {
-            deliveries.observe(number * 31, at(3, number), false, LIMITS);
+            deliveries.observe(number * 31, fresh(3, number), LIMITS);
         }
-        let (wire, connections) = deliveries.to_wire();
-        assert_eq!(connections, [1]);
-        let mut restored = RecentDeliveries::from_wire(wire, connections);
-        assert!(restored.observe(31, at(4, 1), true, LIMITS));
+        let mut restored = RecentDeliveries::from(RecentDeliveriesV2::from(&deliveries));
         assert_eq!(restored.len(), deliveries.len());
+        assert!(restored.observe(31, again(4, 1), LIMITS));
+    }
+
+    #[test]
+    fn what_was_on_its_way_is_known_across_the_first_version_of_a_checkpoint() {
+        let received = |run, number| ReceivingV1 { run, number };
+        let mut deliveries = RecentMap::default();
+        for number in 0..70_000 {
+            let (clock_ms, limits) = LIMITS;
+            deliveries.put(number % 65_535, received(3, number), clock_ms, limits);
+        }
+        let first = RecentDeliveriesV1 {
+            deliveries: RecentMapV1::from(&deliveries),
+            runs: vec![received(3, 69_999)],
+        };
+        let mut restored = RecentDeliveries::from(RecentDeliveriesV2::from(first));
+        assert!(restored.observe(69_990 % 65_535, again(4, 1), LIMITS));
+        assert!(!restored.observe(10_000, again(4, 2), LIMITS), "long ago");
     }
 }

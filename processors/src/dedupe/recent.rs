@@ -122,6 +122,18 @@ pub struct RecentMapV1<V> {
 /// A [`RecentSet`] in a checkpoint.
 pub type RecentSetV1 = RecentMapV1<()>;
 
+impl<V> RecentMapV1<V> {
+    /// The same map with other values.
+    pub fn map<W>(self, other: impl Fn(V) -> W) -> RecentMapV1<W> {
+        let map = |entries: Vec<(u64, V)>| entries.into_iter().map(|(key, value)| (key, other(value))).collect();
+        RecentMapV1 {
+            young: map(self.young),
+            old: map(self.old),
+            young_since_ms: self.young_since_ms,
+        }
+    }
+}
+
 impl<V: Copy> From<&RecentMap<V>> for RecentMapV1<V> {
     fn from(map: &RecentMap<V>) -> Self {
         let sorted = |entries: &Entries<V>| {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     dedupe::{
-        delivery::{RecentDeliveries, RecentDeliveriesV1},
+        delivery::{RecentDeliveriesV1, RecentDeliveriesV2},
         recent::{RecentLimits, RecentSetV1},
     },
     device::{
@@ -47,7 +47,7 @@ enum Wire {
     DeadLettersV2(Box<DeadLettersV1>, LedgerV1),
     /// While it is quiet: with the offset at which that ends.
     EventsV3(Box<EventsV1>, Box<AdditionsV2>, u64),
-    EventsV4(Box<EventsV1>, Box<AdditionsV2>, AdditionsV4),
+    EventsV4(Box<EventsV1>, Box<AdditionsV2>, Box<AdditionsV4>),
 }
 
 /// What the second version has more.
@@ -60,11 +60,11 @@ struct AdditionsV2 {
 }
 
 /// What the fourth version has more.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct AdditionsV4 {
     quiet_until: u64,
-    /// Of the runs in `deliveries`, in their order.
-    connections: Vec<u64>,
+    /// In the place of those of the first version, which are empty then.
+    deliveries: RecentDeliveriesV2,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,7 +95,6 @@ struct DeadLettersV1 {
 
 pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
     let state = &task.state;
-    let (deliveries, connections) = state.deliveries.to_wire();
     let events = EventsV1 {
         topic_partition: task.topic_partition.to_string(),
         incarnation: task.origin.incarnation,
@@ -107,7 +106,7 @@ pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
         symbols: state.symbols.to_wire(),
         symbols_release_at: state.symbols_release_at,
         identities: RecentSetV1::from(&state.identities),
-        deliveries,
+        deliveries: RecentDeliveriesV1::default(),
         devices: DeviceTableV1::from(&state.devices),
         rollups: RollupsV1::from(&state.rollups),
     };
@@ -121,9 +120,9 @@ pub(super) fn encode_events(task: &EventsTask) -> Vec<u8> {
     };
     let newest = AdditionsV4 {
         quiet_until: state.quiet_until,
-        connections,
+        deliveries: RecentDeliveriesV2::from(&state.deliveries),
     };
-    encode(&Wire::EventsV4(Box::new(events), Box::new(additions), newest))
+    encode(&Wire::EventsV4(Box::new(events), Box::new(additions), Box::new(newest)))
 }
 
 pub(super) fn encode_dead_letters(task: &DeadLettersTask) -> Vec<u8> {
@@ -151,22 +150,29 @@ pub(super) fn restore(topic_partition: TopicPartition, bytes: &[u8]) -> Result<T
                 clocks: Vec::new(),
                 ledger: ledger.to_wire(),
             };
-            restore_events(topic_partition, *events, additions, AdditionsV4::default())
+            restore_older(topic_partition, *events, additions, 0)
         }
-        Wire::EventsV2(events, additions) => {
-            restore_events(topic_partition, *events, *additions, AdditionsV4::default())
-        }
+        Wire::EventsV2(events, additions) => restore_older(topic_partition, *events, *additions, 0),
         Wire::EventsV3(events, additions, quiet_until) => {
-            let newest = AdditionsV4 {
-                quiet_until,
-                ..AdditionsV4::default()
-            };
-            restore_events(topic_partition, *events, *additions, newest)
+            restore_older(topic_partition, *events, *additions, quiet_until)
         }
-        Wire::EventsV4(events, additions, newest) => restore_events(topic_partition, *events, *additions, newest),
+        Wire::EventsV4(events, additions, newest) => restore_events(topic_partition, *events, *additions, *newest),
         Wire::DeadLettersV1(wire) => restore_dead_letters(topic_partition, *wire, Ledger::default()),
         Wire::DeadLettersV2(wire, ledger) => restore_dead_letters(topic_partition, *wire, ledger.into()),
     }
+}
+
+fn restore_older(
+    topic_partition: TopicPartition,
+    mut wire: EventsV1,
+    additions: AdditionsV2,
+    quiet_until: u64,
+) -> Result<Task, RestoreError> {
+    let newest = AdditionsV4 {
+        quiet_until,
+        deliveries: std::mem::take(&mut wire.deliveries).into(),
+    };
+    restore_events(topic_partition, wire, additions, newest)
 }
 
 fn restore_events(
@@ -192,7 +198,7 @@ fn restore_events(
         symbols: Symbols::from_wire(wire.symbols),
         symbols_release_at: wire.symbols_release_at,
         identities: wire.identities.into(),
-        deliveries: RecentDeliveries::from_wire(wire.deliveries, newest.connections),
+        deliveries: newest.deliveries.into(),
         replays: additions.replays.into(),
         devices,
         rollups: wire.rollups.into_rollups(origin),

@@ -5,7 +5,7 @@ use schemas::Event;
 
 use crate::{
     dedupe::{
-        delivery::{Connection, Receiving, RecentDeliveries},
+        delivery::{Receiving, RecentDeliveries},
         fingerprint::Fingerprinter,
         recent::{RecentLimits, RecentSet},
         sequence::{Claim, SequenceWindow, Verdict},
@@ -87,13 +87,8 @@ impl Memory<'_> {
         if self.remember(fingerprints.record) {
             return true;
         }
-        let receiving = Receiving {
-            run: mark.run,
-            number: mark.number,
-        };
-        let received = (receiving, Connection::new(&event.broker, mark.run));
-        self.deliveries
-            .observe(fingerprints.delivery, received, mark.redelivered, self.now)
+        let receiving = Receiving::of(event, mark);
+        self.deliveries.observe(fingerprints.delivery, receiving, self.now)
     }
 
     fn remember(&mut self, fingerprint: u64) -> bool {
