@@ -230,8 +230,8 @@ impl<'rules> Batch<'rules> {
             delivery: DeliveryMark {
                 packet_id: publish.packet_id,
                 redelivered: publish.redelivered,
-                run: self.stamp.delivery_run,
-                number: received.number,
+                run: self.stamp.delivery_run(received.epoch),
+                number: received.number_on_connection,
                 index,
             },
             replay: publish.replay.as_deref(),

@@ -48,8 +48,10 @@ pub struct Received {
     pub payload_bytes: usize,
     /// The connection it came on.
     pub epoch: Epoch,
-    /// Count of messages that this process received over the subscription's connections.
+    /// Count of messages that this process received over all connections of the client.
     pub number: u64,
+    /// The same over this one.
+    pub number_on_connection: u64,
     /// Time of receipt, Unix milliseconds. Steps back only when the clock was wrong before.
     pub received_at_ms: i64,
     /// Time of receipt on the monotonic clock, to time its way.

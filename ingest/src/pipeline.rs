@@ -216,6 +216,7 @@ impl<'run> Wiring<'run> {
             clock: clock.clone(),
             intake,
             received_count: 0,
+            received_before: 0,
             session: Session::default(),
             received_at_ms: 0,
             batch: Vec::new(),

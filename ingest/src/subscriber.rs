@@ -66,6 +66,8 @@ pub(crate) struct Reader {
     pub(crate) intake: mpsc::Sender<Intake>,
     /// Messages received, over all connections of this client.
     pub(crate) received_count: u64,
+    /// The same over earlier connections.
+    pub(crate) received_before: u64,
     pub(crate) session: Session,
     pub(crate) received_at_ms: i64,
     /// Read and not handed over yet.
@@ -239,6 +241,7 @@ impl Reader {
 
     fn connected<L: Link>(&mut self, link: &L, filters: &[Filter], session_present: bool) -> Result<(), SourceError> {
         let welcome = self.session.connected(session_present);
+        self.received_before = self.received_count;
         self.counts.connections.fetch_add(1, Relaxed);
         self.hand_over(Intake::Connected(Connected {
             epoch: welcome.epoch,
@@ -308,6 +311,7 @@ impl Reader {
             payload_bytes,
             epoch: self.session.epoch(),
             number: self.received_count,
+            number_on_connection: self.received_count - self.received_before,
             received_at_ms: self.received_at_ms,
             received_at: self.clock.monotonic(),
         };

@@ -118,32 +118,33 @@ pub struct DeliveryMark {
     pub packet_id: u16,
     /// The broker said that it may have sent the message before (DUP).
     pub redelivered: bool,
-    /// Which connection of which process received it, see [`DeliveryMark::run_of`].
+    /// Which connection received it, see [`DeliveryMark::run_of`].
     pub run: u64,
-    /// Count of messages that the process received over this connection.
+    /// Count of messages received over this connection.
     pub number: u64,
     /// Place of the event in its batch message; 0 outside a batch.
     pub index: u32,
 }
 
 impl DeliveryMark {
-    /// Bits of a run that differ from process to process.
-    const PROCESS_BITS: u32 = 36;
-    /// Bits of a run that all processes with one client id have in common. Both together are exact as a number of JSON.
+    /// Bits of a run that differ from connection to connection.
+    const CONNECTION_BITS: u32 = 36;
+    /// Bits of a run that all connections with one client id have in common. Both together are exact as a number of JSON.
     const CLIENT_BITS: u32 = 16;
 
-    /// Names a connection of a process, from a hash of the connection's client id, which every process after it uses too,
-    /// and a hash of something random.
+    /// Names a connection, from a hash of its client id, which those after it have too, and a hash of something that no other
+    /// connection has.
     #[must_use]
-    pub fn run_of(client_hash: u64, process_hash: u64) -> u64 {
+    pub fn run_of(client_hash: u64, connection_hash: u64) -> u64 {
         let lowest = |hash: u64, bits: u32| hash & ((1 << bits) - 1);
-        (lowest(client_hash, Self::CLIENT_BITS) << Self::PROCESS_BITS) | lowest(process_hash, Self::PROCESS_BITS)
+        (lowest(client_hash, Self::CLIENT_BITS) << Self::CONNECTION_BITS)
+            | lowest(connection_hash, Self::CONNECTION_BITS)
     }
 
     /// What a run has of the hash of its client id. Of the clients of one broker hardly two have the same.
     #[must_use]
     pub fn client_of(run: u64) -> u64 {
-        run >> Self::PROCESS_BITS
+        run >> Self::CONNECTION_BITS
     }
 }
 

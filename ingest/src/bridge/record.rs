@@ -14,7 +14,7 @@ use schemas::{
 
 use crate::{
     limits::{CUT_PAYLOAD_BYTES, DEAD_LETTER_TOPIC_BYTES},
-    message::{Received, Record, RecordKind},
+    message::{Epoch, Received, Record, RecordKind},
 };
 
 /// CloudEvents type of dead letters.
@@ -31,8 +31,8 @@ pub struct Stamp {
     pub broker: Arc<str>,
     /// Differs between any two runs of any two connections.
     run: Arc<str>,
-    /// The run as the marks of deliveries name it.
-    pub delivery_run: u64,
+    client_hash: u64,
+    run_hash: u64,
     record_bytes_max: usize,
     source: Bytes,
     events_topic: Arc<str>,
@@ -46,12 +46,19 @@ impl Stamp {
         Self {
             broker: broker.into(),
             run: run.into(),
-            delivery_run: DeliveryMark::run_of(hash(client_id), hash(run)),
+            client_hash: hash(client_id),
+            run_hash: hash(run),
             record_bytes_max,
             source: format!("/meridian/mqtt/{broker}").into(),
             events_topic: EVENTS_TOPIC.into(),
             dead_letters_topic: DEAD_LETTERS_TOPIC.into(),
         }
+    }
+
+    /// A connection of this run, as the marks of deliveries name it.
+    #[must_use]
+    pub fn delivery_run(&self, epoch: Epoch) -> u64 {
+        DeliveryMark::run_of(self.client_hash, self.run_hash.wrapping_add(epoch.0))
     }
 
     /// Appends the id of an event.

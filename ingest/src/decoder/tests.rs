@@ -38,6 +38,7 @@ fn received(topic: &[u8], payload: &[u8]) -> Received {
         payload_bytes: payload.len(),
         epoch: Epoch(1),
         number: 3,
+        number_on_connection: 2,
         received_at_ms: 1_700_000_000_000,
         received_at: Duration::ZERO,
     }

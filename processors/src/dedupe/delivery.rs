@@ -4,7 +4,7 @@
 //! A message that comes again is marked (DUP), but the mark alone says little: a broker may set it on what it never
 //! sent, and packet identifiers are used again and again. What comes again can only be what was on its way when the
 //! connection or the process before ended. So a delivery is known only if its last namesake was received not too many
-//! messages ago, over all processes that used the connection since.
+//! messages ago by the client, over all connections of all processes.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::recent::{RecentLimits, RecentMap, RecentMapV1};
 use crate::limits::{DELIVERIES_IN_FLIGHT_MAX, RECEIVING_RUNS_MAX};
 
-/// The connection of runs whose checkpoint does not tell.
-const CONNECTION_UNKNOWN: u64 = 0;
+/// The client of runs whose checkpoint does not tell.
+const CLIENT_UNKNOWN: u64 = 0;
 
 /// How a message was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub struct Receiving {
     pub redelivered: bool,
     /// When, Unix milliseconds.
     pub at_ms: i64,
-    /// Session of a broker, which processes use one after the other.
-    pub connection: u64,
+    /// The client: whoever connects as it goes on where the one before was.
+    pub client: u64,
 }
 
 impl Receiving {
@@ -42,7 +42,7 @@ impl Receiving {
             number: mark.number,
             redelivered: mark.redelivered,
             at_ms: event.received_at_ms,
-            connection: xxh3_64_with_seed(event.broker.as_bytes(), DeliveryMark::client_of(mark.run)),
+            client: xxh3_64_with_seed(event.broker.as_bytes(), DeliveryMark::client_of(mark.run)),
         }
     }
 }
@@ -52,8 +52,9 @@ impl Receiving {
 struct Delivered {
     run: u64,
     number: u64,
+    redelivered: bool,
     at_ms: i64,
-    /// Messages received over the connection until then, by all processes, as far as this partition knows.
+    /// Messages that the client received until then, over all connections, as far as this partition knows.
     total: u64,
 }
 
@@ -63,7 +64,7 @@ struct Run {
     run: u64,
     /// Its highest number.
     number: u64,
-    connection: u64,
+    client: u64,
 }
 
 /// The newest deliveries of a partition.
@@ -72,7 +73,7 @@ pub struct RecentDeliveries {
     deliveries: RecentMap<Delivered>,
     /// In the order in which they were first heard of.
     runs: Vec<Run>,
-    /// Messages received over each connection of these runs.
+    /// Messages received by each client of these runs.
     totals: BTreeMap<u64, u64>,
 }
 
@@ -87,6 +88,7 @@ impl RecentDeliveries {
         let now = Delivered {
             run: receiving.run,
             number: receiving.number,
+            redelivered: receiving.redelivered,
             at_ms: receiving.at_ms,
             total: self.count(receiving),
         };
@@ -100,23 +102,23 @@ impl RecentDeliveries {
         let is_near = distance(before.total, now.total) < DELIVERIES_IN_FLIGHT_MAX;
         if before.run == now.run {
             // The log may hold what came first behind its repetition: until then its packet identifier was not free.
-            return now.number < before.number || (receiving.redelivered && is_near);
+            return now.number < before.number || (now.redelivered && is_near);
         }
-        // A process that lost its session to another one may still hand over what the other was given again.
-        let may_be = receiving.redelivered || now.at_ms < before.at_ms;
-        may_be && is_near && self.has_used(before.run, receiving.connection)
+        let (Some(then), Some(place)) = (self.place(before.run), self.place(now.run)) else {
+            return false;
+        };
+        let is_same_client = [receiving.client, CLIENT_UNKNOWN].contains(&self.runs[then].client);
+        // A process that lost its session to another one may still hand over what the other was given again. It read it
+        // from the network before that, or later and was heard of before.
+        let is_overtaken = before.redelivered && (place < then || now.at_ms < before.at_ms);
+        is_same_client && is_near && (now.redelivered || is_overtaken)
     }
 
-    fn has_used(&self, run: u64, connection: u64) -> bool {
-        let run = self.place(run).map(|place| self.runs[place]);
-        run.is_some_and(|run| run.connection == connection || run.connection == CONNECTION_UNKNOWN)
-    }
-
-    /// Counts what the connection brought; returns its total as of this message.
+    /// Counts what the client received; returns its total as of this message.
     fn count(&mut self, receiving: Receiving) -> u64 {
         let place = self.place(receiving.run).unwrap_or_else(|| self.begin(receiving));
         let run = &mut self.runs[place];
-        let total = self.totals.entry(run.connection).or_default();
+        let total = self.totals.entry(run.client).or_default();
         if receiving.number < run.number {
             return total.wrapping_sub(run.number - receiving.number);
         }
@@ -127,17 +129,31 @@ impl RecentDeliveries {
 
     fn begin(&mut self, receiving: Receiving) -> usize {
         if self.runs.len() == RECEIVING_RUNS_MAX {
-            let connection = self.runs.remove(0).connection;
-            if self.runs.iter().all(|run| run.connection != connection) {
-                self.totals.remove(&connection);
-            }
+            self.forget_run();
         }
         self.runs.push(Run {
             run: receiving.run,
             number: 0,
-            connection: receiving.connection,
+            client: receiving.client,
         });
         self.runs.len() - 1
+    }
+
+    /// The oldest one that its client has no use for; a client that connects again and again pushes out nobody else.
+    fn forget_run(&mut self) {
+        let is_over = |place: &usize| {
+            let mut later = self.runs[place + 1..].iter();
+            later.any(|run| run.client == self.runs[*place].client)
+        };
+        match (0..self.runs.len()).find(is_over) {
+            Some(place) => {
+                self.runs.remove(place);
+            }
+            None => {
+                let client = self.runs.remove(0).client;
+                self.totals.remove(&client);
+            }
+        }
     }
 
     fn place(&self, run: u64) -> Option<usize> {
@@ -158,7 +174,7 @@ impl RecentDeliveries {
     }
 }
 
-/// Between two totals of a connection, whichever is the later one.
+/// Between two totals of a client, whichever is the later one.
 fn distance(one: u64, other: u64) -> u64 {
     one.wrapping_sub(other).min(other.wrapping_sub(one))
 }
@@ -205,7 +221,7 @@ impl From<RecentDeliveriesV2> for RecentDeliveries {
 }
 
 impl From<RecentDeliveriesV1> for RecentDeliveriesV2 {
-    /// As if all runs had ended just before the connections that are heard of next begin to count.
+    /// As if all runs had ended just before the clients that are heard of next begin to count.
     fn from(wire: RecentDeliveriesV1) -> Self {
         let highest: BTreeMap<u32, u64> = wire.runs.iter().map(|run| (run.run, run.number)).collect();
         let deliveries = wire.deliveries.map(|receiving| {
@@ -213,6 +229,7 @@ impl From<RecentDeliveriesV1> for RecentDeliveriesV2 {
             Delivered {
                 run: receiving.run.into(),
                 number: receiving.number,
+                redelivered: false,
                 at_ms: i64::MIN,
                 total: 0_u64.wrapping_sub(number.saturating_sub(receiving.number)),
             }
@@ -220,7 +237,7 @@ impl From<RecentDeliveriesV1> for RecentDeliveriesV2 {
         let runs = wire.runs.into_iter().map(|run| Run {
             run: run.run.into(),
             number: run.number,
-            connection: CONNECTION_UNKNOWN,
+            client: CLIENT_UNKNOWN,
         });
         Self {
             deliveries,
@@ -242,7 +259,7 @@ mod tests {
         },
     );
 
-    const CONNECTION: u64 = 1;
+    const CLIENT: u64 = 1;
 
     /// The first time that a process is given a message.
     fn fresh(run: u64, number: u64) -> Receiving {
@@ -251,7 +268,7 @@ mod tests {
             number,
             redelivered: false,
             at_ms: i64::try_from(run * 10_000_000 + number).unwrap(),
-            connection: CONNECTION,
+            client: CLIENT,
         }
     }
 
@@ -299,11 +316,11 @@ mod tests {
             assert!(deliveries.observe(number, again(3, number), LIMITS), "{number}");
         }
         let elsewhere = Receiving {
-            connection: 2,
+            client: 2,
             at_ms: 0,
             ..again(4, 5)
         };
-        assert!(!deliveries.observe(7, elsewhere, LIMITS), "another connection");
+        assert!(!deliveries.observe(7, elsewhere, LIMITS), "another client");
     }
 
     /// The old process takes its session back from the new one before it ends, after millions of messages.
@@ -320,8 +337,17 @@ mod tests {
         }
         assert!(!deliveries.observe(MANY, fresh(2, 51), LIMITS));
         for number in MANY - 20..=MANY {
-            assert!(deliveries.observe(number, again(1, number + 20), LIMITS), "{number}");
+            let of_run = number - (MANY - 21);
+            assert!(deliveries.observe(number, again(3, of_run), LIMITS), "{number}");
         }
+        // By the second one, late, and by one that was not heard of yet.
+        assert!(deliveries.observe(MANY - 1, fresh(2, 50), LIMITS));
+        let unheard = Receiving {
+            at_ms: 0,
+            ..fresh(4, 1)
+        };
+        assert!(deliveries.observe(MANY - 2, unheard, LIMITS));
+        assert!(!deliveries.observe(MANY - 3, fresh(5, 1), LIMITS), "a new one");
     }
 
     /// The same device says the same thing all day, and packet identifiers come round.
@@ -361,9 +387,9 @@ mod tests {
         (1..=5).for_each(|run| receive(run, false));
         // What the log never got of the last process: never counted, though marked as sent before.
         receive(6, true);
-        // Another connection has nothing to do with the distance.
+        // Another client has nothing to do with the distance.
         let elsewhere = Receiving {
-            connection: 2,
+            client: 2,
             ..fresh(7, 1_000_000)
         };
         deliveries.observe(999_999, elsewhere, LIMITS);
@@ -372,17 +398,25 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_forgotten_with_the_last_of_their_runs() {
+    fn clients_are_forgotten_with_the_last_of_their_runs() {
+        let of_client = |client: u64, run: u64| Receiving {
+            client,
+            ..fresh(run, 5)
+        };
         let mut deliveries = RecentDeliveries::default();
         for run in 0..2 * RECEIVING_RUNS_MAX as u64 {
-            let receiving = Receiving {
-                connection: run + 1,
-                ..fresh(run, 5)
-            };
-            deliveries.observe(run, receiving, LIMITS);
+            deliveries.observe(run, of_client(run + 1, run), LIMITS);
         }
         assert_eq!(deliveries.runs.len(), RECEIVING_RUNS_MAX);
         assert_eq!(deliveries.totals.len(), RECEIVING_RUNS_MAX);
+        // One that connects again and again pushes out its own, and keeps the last two: what the one before brought may come
+        // again.
+        let one = 2 * RECEIVING_RUNS_MAX as u64;
+        for run in one + 1..2 * one {
+            deliveries.observe(run, of_client(one, run), LIMITS);
+        }
+        assert_eq!(deliveries.runs.len(), RECEIVING_RUNS_MAX);
+        assert_eq!(deliveries.totals.len(), RECEIVING_RUNS_MAX - 1);
     }
 
     #[test]

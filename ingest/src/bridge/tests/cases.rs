@@ -29,6 +29,7 @@ fn received(number: u64, payload: &[u8]) -> Received {
         payload_bytes: payload.len(),
         epoch: Epoch(1),
         number,
+        number_on_connection: number,
         received_at_ms: 7,
         received_at: Duration::ZERO,
     }

@@ -244,6 +244,7 @@ impl Model {
             payload_bytes: 2,
             epoch: self.session.epoch(),
             number: self.received_count,
+            number_on_connection: self.received_count,
             received_at_ms: 0,
             received_at: Duration::ZERO,
         };
