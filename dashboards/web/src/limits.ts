@@ -93,5 +93,8 @@ export const TRACK_POINTS_LIGHT = 1_000;
 /** Pages of a path that are fetched: beyond 50,000 positions a line on a screen gains nothing. */
 export const TRACK_PAGES_MAX = 5;
 
+/** Whoever moves less than this stands still: positions by satellite wander about so much. */
+export const TRACK_STILL_METRES = 30;
+
 /** Times that are written along a path. */
 export const TRACK_MARKS_MAX = 6;

@@ -43,3 +43,19 @@ test('who stood still for no time has no marks', () => {
   expect(marksOf([at('2026-01-01T00:00:00Z', 1, 1)], 0)).toEqual([]);
   expect(lengthMetres([at('2026-01-01T00:00:00Z', 1, 1)])).toBe(0);
 });
+
+test('who stands still has one mark with the time it stood there, and another after it has gone on and come back', () => {
+  const start = Date.UTC(2026, 0, 1, 9, 0);
+  // It stands from 09:10 to 09:40, wanders by a few metres meanwhile, goes a kilometre away, and comes back.
+  const places = [...Array(10).keys()].map((index) => 0.1 - index * 0.01);
+  const stays = Array.from({ length: 31 }, (_, index) => (index % 2) * 0.0001);
+  const points = [...places, ...stays, 0.01, 0.02, 0.01, ...Array<number>(17).fill(0)].map((lat, index) =>
+    at(new Date(start + index * 60_000).toISOString(), lat, 0),
+  );
+  const clock = (ms: number | undefined) => ms && new Date(ms).toISOString().slice(11, 16);
+  const marks = marksOf(points, 0).map(({ ms, untilMs }) => [clock(ms), clock(untilMs)]);
+  expect(marks).toEqual([
+    ['09:10', '09:40'],
+    ['09:50', '10:00'],
+  ]);
+});

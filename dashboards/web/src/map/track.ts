@@ -3,7 +3,7 @@
 import { greatCircleDistance, UNITS } from 'h3-js';
 
 import type { TrackAnswer } from '../data/answers';
-import { TRACK_MARKS_MAX } from '../limits';
+import { TRACK_MARKS_MAX, TRACK_STILL_METRES } from '../limits';
 import { DAY, HOUR, MINUTE } from '../state/time';
 
 type Points = TrackAnswer['points'];
@@ -26,9 +26,11 @@ const STEPS = [
   30 * DAY,
 ];
 
-/** A moment on the path. */
+/** A moment on the path, or how long it stood still there. */
 export interface Mark {
   readonly ms: number;
+  /** Up to when, where that is more than a step. */
+  readonly untilMs?: number;
   readonly lat: number;
   readonly lon: number;
 }
@@ -53,8 +55,8 @@ export function lengthMetres(points: Points): number {
   return metres;
 }
 
-/** Where it was at even times of the clock on the wall: the first position at or after each. `offsetMs` is how far that
- * clock is ahead of UTC. */
+/** Where it was at even times of the clock on the wall: the first position at or after each, and one mark for all of
+ * them while it stands still. `offsetMs` is how far that clock is ahead of UTC. */
 export function marksOf(points: Points, offsetMs: number): Mark[] {
   const [first, last] = [points[0], points.at(-1)];
   if (!first || !last) return [];
@@ -64,12 +66,24 @@ export function marksOf(points: Points, offsetMs: number): Mark[] {
   const stepMs = step * 1_000;
   const marks: Mark[] = [];
   let slot = Math.floor((Date.parse(first.ts) + offsetMs) / stepMs);
+  let isStill = false;
   for (const { ts, lat, lon } of points) {
     const ms = Date.parse(ts);
     const here = Math.floor((ms + offsetMs) / stepMs);
-    if (here === slot) continue;
+    const mark = marks.at(-1);
+    isStill &&= mark !== undefined && isNear(mark, lat, lon);
+    // As long as it has not left, also when the next even time has not come yet.
+    if (mark && isStill && (here !== slot || mark.untilMs !== undefined))
+      marks[marks.length - 1] = { ...mark, untilMs: ms };
+    else if (here !== slot) {
+      marks.push({ ms, lat, lon });
+      isStill = true;
+    }
     slot = here;
-    marks.push({ ms, lat, lon });
   }
   return marks;
+}
+
+function isNear(mark: Mark, lat: number, lon: number): boolean {
+  return greatCircleDistance([mark.lat, mark.lon], [lat, lon], UNITS.m) <= TRACK_STILL_METRES;
 }

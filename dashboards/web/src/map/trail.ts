@@ -4,7 +4,7 @@ import type { ExpressionSpecification, FilterSpecification, GeoJSONSource, Map a
 import type { Feature, FeatureCollection } from 'geojson';
 
 import type { TrackAnswer } from '../data/answers';
-import { time } from '../format';
+import { range, time } from '../format';
 import type { MapColours } from './basemap';
 import { lineOf, marksOf } from './track';
 
@@ -106,8 +106,9 @@ export function showTrail(map: MapLibre, device: DeviceMark | undefined, points:
     features.push({ type: 'Feature', properties: {}, geometry: { type: 'LineString', coordinates: path } });
   }
   const nowMs = Date.now();
-  for (const { ms, lat, lon } of marksOf(points, -new Date().getTimezoneOffset() * 60_000)) {
-    const properties = { kind: 'mark', label: time(ms, nowMs, false) };
+  for (const { ms, untilMs, lat, lon } of marksOf(points, -new Date().getTimezoneOffset() * 60_000)) {
+    const label = untilMs === undefined ? time(ms, nowMs, false) : range(ms, untilMs, nowMs);
+    const properties = { kind: 'mark', label };
     features.push({ type: 'Feature', properties, geometry: { type: 'Point', coordinates: [lon, lat] } });
   }
   if (device) {
