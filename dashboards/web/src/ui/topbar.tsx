@@ -38,7 +38,10 @@ export function Pick(properties: {
 }) {
   const { label, value, choices, onPick } = properties;
   return (
-    <label class={`pick ${properties.class ?? ''}`}>
+    <label
+      class={`pick ${properties.class ?? ''}`}
+      title={properties.class && choices.find(([one]) => one === value)?.[1]}
+    >
       <span class="unseen">{label}</span>
       <select aria-label={label} value={value} onChange={(event) => onPick(event.currentTarget.value)}>
         {choices.map(([one, text]) => (
