@@ -63,7 +63,7 @@ fn a_message_becomes_a_record_with_its_device_as_key() {
     assert_eq!(record.timestamp_ms, 1_700_000_000_000);
     let event = record::decode(&record.value).unwrap();
     assert_eq!((&*event.broker, event.metrics[0].value), ("edge", 21.5));
-    assert_eq!(event.delivery.map(|mark| (mark.packet_id, mark.number)), Some((9, 3)));
+    assert_eq!(event.delivery.map(|mark| (mark.packet_id, mark.number)), Some((9, 2)));
 }
 
 #[test]
