@@ -22,6 +22,7 @@ import {
   catalog,
   change,
   fill,
+  hasSheets,
   isCatalogHere,
   metrics,
   now,
@@ -237,8 +238,7 @@ function covered() {
   const hasLeft = isTableOpen || isAttentionOpen;
   const box = document.querySelector('.middle')?.getBoundingClientRect();
   if (!box) return { top: 0, bottom: 0, left: 0, right: 0 };
-  // Both as in `narrow.css`.
-  if (matchMedia('(max-width: 560px), (max-width: 720px) and (min-height: 561px)').matches) {
+  if (hasSheets()) {
     const hasSheet = selection !== undefined || hasLeft;
     return { top: 48, bottom: hasSheet ? box.height / 2 : 0, left: 0, right: 0 };
   }

@@ -27,9 +27,18 @@ let step = stepOf(view.value);
 /** How often one has gone back or forth: the map follows. */
 export const travels = signal(0);
 
-/** Opens one of the panels at the left, or closes it. There is room for one, and none for the menu on small screens. */
+/** Panels are sheets from below, one over the other. As in `narrow.css`. */
+export function hasSheets(): boolean {
+  return matchMedia('(max-width: 560px), (max-width: 720px) and (min-height: 561px)').matches;
+}
+
+/** Opens one of the panels at the left, or closes it. There is room for one, and none for the menu on small screens; a
+ * drawer that would lie over it goes. */
 export function toggle(panel: 'isTableOpen' | 'isAttentionOpen'): void {
   isMenuOpen.value = false;
+  if (view.value.selection && hasSheets()) {
+    return change({ isTableOpen: false, isAttentionOpen: false, [panel]: true, selection: undefined });
+  }
   change({ isTableOpen: false, isAttentionOpen: false, [panel]: !view.value[panel] });
 }
 
