@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 
-import { degreeLabels, gridLines, gridSteps, LINE_PX } from '../src/map/degrees';
+import { degreeLabels, gridLines, gridSteps, isFree, LINE_PX, type DegreeLabel } from '../src/map/degrees';
 
 const around = (longitude: number, latitude: number, size: number) => ({
   meridians: { latitude: latitude + size, west: longitude - size, east: longitude + size },
@@ -11,7 +11,7 @@ const around = (longitude: number, latitude: number, size: number) => ({
 
 function texts(longitude: number, latitude: number, size: number, zoom: number): string[] {
   const labels = degreeLabels(around(longitude, latitude, size), zoom, latitude);
-  return labels.features.map((one) => String(one.properties?.['label']));
+  return labels.map((one) => one.properties.label);
 }
 
 test('lines are neither crowded nor lost, at every zoom and latitude', () => {
@@ -74,9 +74,9 @@ test('across the antimeridian, names go on from the other side', () => {
 test('nothing is written outside of the room that there is', () => {
   for (const zoom of [6, 8.9, 9, 12, 16]) {
     const frame = around(13.404, 52.52, 20 / 2 ** zoom);
-    for (const { geometry, properties } of degreeLabels(frame, zoom, 52.52).features) {
-      const [longitude = 0, latitude = 0] = geometry.type === 'Point' ? geometry.coordinates : [];
-      const isMeridian = properties?.['side'] === 'meridian';
+    for (const { geometry, properties } of degreeLabels(frame, zoom, 52.52)) {
+      const [longitude = 0, latitude = 0] = geometry.coordinates;
+      const isMeridian = properties.side === 'meridian';
       const [at, low, high] = isMeridian
         ? [longitude, frame.meridians.west, frame.meridians.east]
         : [latitude, frame.parallels.south, frame.parallels.north];
@@ -84,4 +84,23 @@ test('nothing is written outside of the room that there is', () => {
       expect(at).toBeLessThanOrEqual(high + 1e-6);
     }
   }
+});
+
+test('what lies on any part of a name takes it away, and what lies beside it does not', () => {
+  const name = (side: 'meridian' | 'parallel'): DegreeLabel => ({
+    type: 'Feature',
+    properties: { label: '77.15° E', side },
+    geometry: { type: 'Point', coordinates: [0, 0] },
+  });
+  const cover = { left: 100, top: 16, right: 300, bottom: 200 };
+  const isSeen = (side: 'meridian' | 'parallel', x: number, y: number) => isFree(name(side), { x, y }, [cover]);
+  expect(isSeen('meridian', 20, 6)).toBe(true);
+  expect(isSeen('meridian', 60, 6)).toBe(false);
+  expect(isSeen('meridian', 200, 6)).toBe(false);
+  expect(isSeen('meridian', 304, 6)).toBe(true);
+  expect(isSeen('parallel', 120, 12)).toBe(true);
+  expect(isSeen('parallel', 120, 100)).toBe(false);
+  expect(isSeen('parallel', 120, 205)).toBe(false);
+  expect(isSeen('parallel', 120, 220)).toBe(true);
+  expect(isFree(name('parallel'), { x: 120, y: 100 }, [])).toBe(true);
 });

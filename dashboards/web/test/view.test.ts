@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 
-import { DEFAULT, fromQuery, titleOf, toQuery, type View } from '../src/state/view';
+import { DEFAULT, fromQuery, misunderstood, titleOf, toQuery, type View } from '../src/state/view';
 
 const full: View = {
   tenant: 'acme',
@@ -46,6 +46,21 @@ describe('the address', () => {
     ['time=2026-01-02T00:00:00Z~2026-01-01T00:00:00Z&at=NaN,0,1&at=1,2,3'],
   ])('makes nothing of nonsense: %s', (query) => {
     expect(fromQuery(query)).toEqual(DEFAULT);
+  });
+
+  test.each([
+    ['agg=mean', 'agg=mean (shown: the average)'],
+    ['metric=speed&period=abc', 'period=abc (shown: the period that fits)'],
+    ['table=yes&series=no', 'table=yes (shown: no table), series=no (shown: the series)'],
+    ['attention=true', 'attention=true (shown: the map alone)'],
+    [`cell=${'z'.repeat(40)}`, `cell=${'z'.repeat(32)}… (shown: nothing selected)`],
+  ])('says what of it cannot be read, and what is shown instead: %s', (query, told) => {
+    expect(misunderstood(query)).toBe(`Not understood in the address: ${told}`);
+  });
+
+  test('is not complained of for what others put into it, nor for what is as by default', () => {
+    expect(misunderstood('utm_source=mail&table=0&series=1&agg=avg&metric=')).toBe('');
+    expect(misunderstood(toQuery(full))).toBe('');
   });
 });
 

@@ -8,6 +8,7 @@ import type { LayerSpecification, StyleSpecification } from 'maplibre-gl';
 import landUrl from 'world-atlas/land-110m.json?url';
 import countriesUrl from 'world-atlas/countries-50m.json?url';
 
+import { LABEL_PX } from './degrees';
 import { flatLand, unwrap } from './flat';
 import { centre as centreOf } from './labels';
 
@@ -77,10 +78,15 @@ const DEGREES = {
   layout: {
     'text-field': ['get', 'label'],
     'text-font': ['Inter', 'sans-serif'],
-    'text-size': 10,
+    'text-size': LABEL_PX.text,
     // Beside their line, which would else go right through the point of 13.4.
     'text-anchor': ['case', ['==', ['get', 'side'], 'meridian'], 'top-left', 'bottom-left'],
-    'text-offset': ['case', ['==', ['get', 'side'], 'meridian'], ['literal', [0.4, 0]], ['literal', [0, -0.2]]],
+    'text-offset': [
+      'case',
+      ['==', ['get', 'side'], 'meridian'],
+      ['literal', [LABEL_PX.beside / LABEL_PX.text, 0]],
+      ['literal', [0, -LABEL_PX.above / LABEL_PX.text]],
+    ],
     'text-padding': 8,
   },
 } as const;

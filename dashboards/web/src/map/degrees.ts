@@ -1,7 +1,9 @@
 /** The grid of degrees: how fine it is, where its lines run, and where degrees are written, along the edges of what is
  * seen, whole and never cut by them. Pure. */
 
-import type { Feature, FeatureCollection } from 'geojson';
+import type { Feature, FeatureCollection, Point } from 'geojson';
+
+import type { Cover } from './covers';
 
 /** Where labels can stand, in degrees: their line along each edge, and how far along it. */
 export interface Frame {
@@ -55,16 +57,38 @@ function line(from: [number, number], to: [number, number]): Feature {
   return { type: 'Feature', properties: {}, geometry: { type: 'LineString', coordinates: [from, to] } };
 }
 
-export function degreeLabels({ meridians, parallels }: Frame, zoom: number, atLatitude: number): FeatureCollection {
+type Side = 'meridian' | 'parallel';
+export type DegreeLabel = Feature<Point, { readonly label: string; readonly side: Side }>;
+
+/** How labels are written, in pixels: the size of their letters, how far they are from their place (to the right of a
+ * meridian, above a parallel), and at most how wide a letter is. Their halo needs some room around them. */
+export const LABEL_PX = { text: 10, line: 12, beside: 4, above: 2, letter: 6.5, halo: 3 } as const;
+
+/** Nothing lies on any part of a label, which is at this place on the screen. */
+export function isFree(
+  { properties }: DegreeLabel,
+  { x, y }: { readonly x: number; readonly y: number },
+  covers: readonly Cover[],
+): boolean {
+  const { line, beside, above, letter, halo } = LABEL_PX;
+  const [left, top] = properties.side === 'meridian' ? [x + beside, y] : [x, y - above - line];
+  const [right, bottom] = [left + properties.label.length * letter, top + line];
+  return covers.every(
+    (one) =>
+      one.right <= left - halo || one.left >= right + halo || one.bottom <= top - halo || one.top >= bottom + halo,
+  );
+}
+
+export function degreeLabels({ meridians, parallels }: Frame, zoom: number, atLatitude: number): DegreeLabel[] {
   const { meridian, parallel } = gridSteps(zoom, atLatitude);
-  const features: Feature[] = [];
+  const features: DegreeLabel[] = [];
   for (const longitude of multiples(meridian, meridians.west, meridians.east)) {
     features.push(label([longitude, meridians.latitude], degrees(wrapped(longitude), meridian, 'E', 'W'), 'meridian'));
   }
   for (const latitude of multiples(parallel, parallels.south, parallels.north)) {
     features.push(label([parallels.longitude, latitude], degrees(latitude, parallel, 'N', 'S'), 'parallel'));
   }
-  return { type: 'FeatureCollection', features };
+  return features;
 }
 
 /** Digits after the point that a step has. */
@@ -90,6 +114,6 @@ function degrees(value: number, step: number, positive: string, negative: string
   return Number(size) % 180 === 0 ? `${size}°` : `${size}° ${value < 0 ? negative : positive}`;
 }
 
-function label(coordinates: [number, number], text: string, side: 'meridian' | 'parallel'): Feature {
+function label(coordinates: [number, number], text: string, side: Side): DegreeLabel {
   return { type: 'Feature', properties: { label: text, side }, geometry: { type: 'Point', coordinates } };
 }

@@ -10,7 +10,8 @@ import type { BoundingBox, TrackAnswer } from '../data/answers';
 import { FLASHES_MAX, FLASH_MS, HEXAGONS_KEPT } from '../limits';
 import type { Camera } from '../state/view';
 import { addLabels, baseStyle, loadCountries, loadLand, mapColours } from './basemap';
-import { degreeLabels, gridLines, gridSteps, type Box } from './degrees';
+import { coversOf, watchCovers } from './covers';
+import { degreeLabels, gridLines, gridSteps, isFree, type Box } from './degrees';
 import { hexagon, outline } from './geometry';
 import { edgeColour, edgeOpacity, fillOpacity } from './marks';
 import type { Domain } from './palette';
@@ -67,6 +68,7 @@ export class HexagonMap {
   #grid: { readonly box: Box; readonly steps: string } | undefined;
   /** What was asked for before the map was ready. */
   #waiting: (() => void)[] = [];
+  readonly #stopWatching: () => void;
   readonly #stillness = matchMedia('(prefers-reduced-motion: reduce)');
 
   constructor(container: HTMLElement, camera: Camera | undefined, listener: MapListener) {
@@ -97,6 +99,7 @@ export class HexagonMap {
     this.#map.on('click', (event) => this.#click(event));
     this.#map.on('mousemove', (event) => this.#hover(event));
     this.#map.on('mouseout', () => this.#setHovered(undefined, 0, 0));
+    this.#stopWatching = watchCovers(container, () => this.#writeDegrees());
     const canvas = this.#map.getCanvas();
     canvas.setAttribute(
       'aria-label',
@@ -158,6 +161,7 @@ export class HexagonMap {
     this.#isGone = true;
     this.#isReady = false;
     this.#waiting = [];
+    this.#stopWatching();
     this.#map.remove();
   }
 
@@ -302,10 +306,11 @@ export class HexagonMap {
     this.#writeDegrees();
   }
 
-  /** They stay at the edges, whatever moves. */
+  /** They stay at the edges, whatever moves, and are not written where something lies on any part of them. */
   #writeDegrees(): void {
     if (!this.#isReady) return;
-    const { clientWidth, clientHeight } = this.#map.getContainer();
+    const container = this.#map.getContainer();
+    const { clientWidth, clientHeight } = container;
     const { edge, width, height } = DEGREES_PX;
     const [onEdge, first, last] = [
       this.#map.unproject([edge, edge]),
@@ -316,7 +321,12 @@ export class HexagonMap {
       meridians: { latitude: onEdge.lat, west: first.lng, east: last.lng },
       parallels: { longitude: onEdge.lng, south: last.lat, north: first.lat },
     };
-    this.#source('degrees').setData(degreeLabels(frame, this.#map.getZoom(), this.#map.getCenter().lat));
+    const covers = coversOf(container);
+    const features = degreeLabels(frame, this.#map.getZoom(), this.#map.getCenter().lat).filter((one) => {
+      const [longitude, latitude] = one.geometry.coordinates as [number, number];
+      return isFree(one, this.#map.project([longitude, latitude]), covers);
+    });
+    this.#source('degrees').setData({ type: 'FeatureCollection', features });
   }
 
   async #loadGround(): Promise<void> {

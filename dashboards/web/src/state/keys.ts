@@ -1,5 +1,7 @@
 /** Keyboard shortcuts: one list, from which both the keys and their sheet are made. */
 
+import { effect } from '@preact/signals';
+
 import {
   isFreshnessOpen,
   isHelpOpen,
@@ -38,13 +40,29 @@ function toggleTable(): void {
   });
 }
 
+/** What can be closed: what of it is open now, if anything, and how it closes. Of what a link opens, the last is closed
+ * first. */
+const PANELS: readonly (readonly [open: () => string | false | undefined, close: () => void])[] = [
+  [() => view.value.isTableOpen && 'table', () => change({ isTableOpen: false })],
+  [() => view.value.isAttentionOpen && 'attention', () => change({ isAttentionOpen: false })],
+  [() => view.value.selection && JSON.stringify(view.value.selection), () => change({ selection: undefined })],
+  [() => isMenuOpen.value && 'menu', () => (isMenuOpen.value = false)],
+  [() => isFreshnessOpen.value && 'freshness', () => (isFreshnessOpen.value = false)],
+  [() => isHelpOpen.value && 'help', () => (isHelpOpen.value = false)],
+];
+
+/** What is open, what was opened last at the end. */
+let opened: readonly string[] = [];
+
+function noteOpened(): void {
+  const open = PANELS.flatMap(([of]) => of() || []);
+  opened = [...opened.filter((one) => open.includes(one)), ...open.filter((one) => !opened.includes(one))];
+}
+
 /** Closes what was opened last. */
 function close(): void {
-  if (isHelpOpen.value) isHelpOpen.value = false;
-  else if (isFreshnessOpen.value) isFreshnessOpen.value = false;
-  else if (isMenuOpen.value) isMenuOpen.value = false;
-  else if (view.value.selection) change({ selection: undefined });
-  else change({ isTableOpen: false, isAttentionOpen: false });
+  const last = opened.at(-1);
+  PANELS.find(([of]) => last !== undefined && of() === last)?.[1]();
 }
 
 export const SHORTCUTS: readonly Shortcut[] = [
@@ -78,5 +96,9 @@ export function listenToKeys(): () => void {
     shortcut.run();
   };
   addEventListener('keydown', obey);
-  return () => removeEventListener('keydown', obey);
+  const stopNoting = effect(noteOpened);
+  return () => {
+    removeEventListener('keydown', obey);
+    stopNoting();
+  };
 }

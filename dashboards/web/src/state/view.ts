@@ -92,7 +92,7 @@ export function fromQuery(text: string): View {
   const get = (name: string) => query.get(name) ?? '';
   const among = <T extends string>(all: readonly T[], name: string, standard: T) =>
     all.find((one) => one === get(name)) ?? standard;
-  const flag = (name: string, standard: boolean) => (query.has(name) ? get(name) === '1' : standard);
+  const flag = (name: string, standard: boolean) => (['0', '1'].includes(get(name)) ? get(name) === '1' : standard);
   const period = Number(get('period'));
   return {
     tenant: isIdentifier(get('tenant')) ? get('tenant') : '',
@@ -121,6 +121,9 @@ const PARTS: Record<string, readonly [standard: string, instead: string]> = {
   cell: ['', 'nothing selected'],
   device: ['', 'nothing selected'],
   palette: [DEFAULT.palette, DEFAULT.palette],
+  table: ['0', 'no table'],
+  attention: ['0', 'the map alone'],
+  series: ['1', 'the series'],
 };
 
 /** Longer values are cut where they are told. */
