@@ -77,11 +77,12 @@ function Finality() {
   if (!of || !is) return null;
   const [fromMs, toMs] = [Date.parse(of.from), Date.parse(of.to)];
   const words = periodWords(view.value.time, of.period, fromMs, toMs);
+  const range = rangeOfPeriods(fromMs, toMs, of.period, now.value);
   return (
-    <p class="finality" title={is.words}>
+    <p class="finality" title={`${words}${range}. ${is.words}`}>
       <span>
-        {words}
-        {rangeOfPeriods(fromMs, toMs, of.period, now.value)}
+        <span class="buckets">{words}</span>
+        {range}
       </span>
       <span class={is.isFinal ? 'pill' : 'pill is-open'}>{is.word}</span>
     </p>
