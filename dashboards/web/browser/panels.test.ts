@@ -125,6 +125,15 @@ test('Escape closes what was opened last', async () => {
   await page.locator('.drawer').waitFor();
   await page.keyboard.press('Escape');
   await until('one less', open, (seen) => JSON.stringify(seen) === '[0,1,0,0]');
+  // What search has found closes alone.
+  await page.keyboard.press('/');
+  await page.keyboard.type('bus');
+  await page.locator('#suggestions [role=option]').first().waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('#suggestions').waitFor({ state: 'hidden' });
+  expect(await open()).toEqual([0, 1, 0, 0]);
+  await page.keyboard.press('Escape');
+  await until('none', open, (seen) => JSON.stringify(seen) === '[0,0,0,0]');
   expect(faults).toEqual([]);
   await page.context().close();
 });

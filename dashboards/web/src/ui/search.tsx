@@ -74,7 +74,11 @@ function take(device: Device | undefined): void {
 
 function press(event: KeyboardEvent): void {
   const count = found.value?.devices.length ?? 0;
-  if (event.key === 'Escape') isOpen.value = false;
+  if (event.key === 'Escape' && isOpen.value && found.value) {
+    // The list was opened last; what else is open stays.
+    event.preventDefault();
+    isOpen.value = false;
+  }
   if (event.key === 'Enter') take(found.value?.devices[at.value]);
   if (count > 0 && (event.key === 'ArrowDown' || event.key === 'ArrowUp')) {
     event.preventDefault();
