@@ -121,7 +121,13 @@ test('Escape closes what was opened last', async () => {
   }
   // The other way round as well.
   await page.keyboard.press('t');
-  await page.locator('.table tbody tr').first().press('Enter');
+  // The table takes the focus with the next picture, which can take its time: nothing is typed before.
+  await until(
+    'focus on the first row',
+    () => page.evaluate(() => document.activeElement?.matches('.table tbody tr') ?? false),
+    (is) => is,
+  );
+  await page.keyboard.press('Enter');
   await page.locator('.drawer').waitFor();
   await page.keyboard.press('Escape');
   await until('one less', open, (seen) => JSON.stringify(seen) === '[0,1,0,0]');
