@@ -7,13 +7,18 @@ use std::{
     fmt::Write,
     fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 /// How a file may be compressed, by the end of its name. Compressed files lie beside the plain one.
 const ENCODINGS: [&str; 2] = ["br", "gz"];
 
+/// What the page is built from, besides packages and their versions.
+const SOURCES: [&str; 4] = ["src", "index.html", "build.ts", "vite.config.ts"];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let dist = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("web/dist");
+    let web = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("web");
+    let dist = web.join("dist");
     // The folder is in the repository, empty: it always exists, and cargo sees what comes and goes in it.
     println!("cargo::rerun-if-changed=web/dist");
     println!("cargo::rerun-if-changed=build.rs");
@@ -22,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut names = Vec::new();
     if dist.join("index.html").is_file() {
         collect(&dist, &dist, &mut names)?;
+        warn_of_newer_sources(&web)?;
     }
     names.sort();
     let mut code = String::from("&[\n");
@@ -43,6 +49,41 @@ fn main() -> Result<(), Box<dyn Error>> {
     code.push(']');
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("files.rs"), code)?;
     Ok(())
+}
+
+/// The page is built by `cargo xtask web` alone: who changed its sources and forgot that would look at the old one.
+fn warn_of_newer_sources(web: &Path) -> Result<(), Box<dyn Error>> {
+    let stamp = web.join("dist/.sources");
+    let built = if stamp.is_file() {
+        stamp
+    } else {
+        web.join("dist/index.html")
+    };
+    let built = fs::metadata(built)?.modified()?;
+    let mut newest = None;
+    for name in SOURCES {
+        println!("cargo::rerun-if-changed=web/{name}");
+        newest = newest.max(newest_in(&web.join(name))?);
+    }
+    if let Some((_, path)) = newest.filter(|(changed, _)| *changed > built) {
+        println!(
+            "cargo::warning=`{}` is newer than the page that is embedded: run `cargo xtask web` and build again",
+            path.strip_prefix(web).unwrap_or(&path).display()
+        );
+    }
+    Ok(())
+}
+
+/// The file that was changed last.
+fn newest_in(path: &Path) -> Result<Option<(SystemTime, PathBuf)>, Box<dyn Error>> {
+    if !path.is_dir() {
+        return Ok(Some((fs::metadata(path)?.modified()?, path.to_owned())));
+    }
+    let mut newest = None;
+    for entry in fs::read_dir(path)? {
+        newest = newest.max(newest_in(&entry?.path())?);
+    }
+    Ok(newest)
 }
 
 /// Files that a browser asks for, by their path within the folder.

@@ -82,6 +82,15 @@ pub(crate) fn reachable(address: std::net::SocketAddr) -> HostPort {
     }
 }
 
+/// An address for people: with a word about who else reaches a server that listens on every address of this machine.
+pub(crate) fn in_words(url: &str, listen: &HostPort) -> String {
+    let ip = listen.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    match ip.is_ok_and(|ip| ip.is_unspecified()) {
+        true => format!("{url} (from elsewhere: at any address of this machine)"),
+        false => url.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +128,21 @@ mod tests {
         check("0.0.0.0:80", "127.0.0.1:80");
         check("[::]:80", "[::1]:80");
         check("10.0.0.1:80", "10.0.0.1:80");
+        let words = |host: &str| {
+            let listen = HostPort {
+                host: host.to_owned(),
+                port: 80,
+            };
+            in_words("http://x", &listen)
+        };
+        for everywhere in ["0.0.0.0", "::", "[::]"] {
+            assert_eq!(
+                words(everywhere),
+                "http://x (from elsewhere: at any address of this machine)"
+            );
+        }
+        for one in ["127.0.0.1", "10.0.0.1", "localhost", "::1"] {
+            assert_eq!(words(one), "http://x");
+        }
     }
 }

@@ -91,6 +91,10 @@ pub(crate) async fn prepare_clickhouse(
         tracing::warn!(url, "{warning}");
     }
     if prepared.faults.is_empty() {
+        let id = migrate::tables_id(&client, &settings.migrate.database).await;
+        if let Some(id) = id.map_err(Failure::runtime)? {
+            processors::metrics::tell_tables(&id);
+        }
         return Ok(());
     }
     let faults: Vec<String> = prepared.faults.iter().map(ToString::to_string).collect();

@@ -16,6 +16,13 @@ use crate::task::TaskStats;
 
 const COUNT: MetricUnit = MetricUnit::Count;
 
+/// Name of the metric, for who compares.
+pub const TABLES_INFO: &str = "meridian_process_tables_info";
+const TABLES: MetricSpec = MetricSpec::new_gauge(
+    TABLES_INFO,
+    COUNT,
+    "Always 1. Its `id` is that of the tables that this process writes to: `system.tables` has it as `uuid` of `measurement_log`.",
+);
 const CONSUMED: MetricSpec = MetricSpec::new_counter(
     "meridian_process_consumed_total",
     COUNT,
@@ -146,6 +153,7 @@ const ROWS_BUCKETS: &[f64] = &[
 
 /// Every metric of this crate: hand it to `Metrics::install`.
 pub const METRICS: &[MetricSpec] = &[
+    TABLES,
     CONSUMED,
     INSERTED,
     DUPLICATES,
@@ -172,6 +180,11 @@ pub const METRICS: &[MetricSpec] = &[
     CHECKPOINTS_FENCED,
     CHECKPOINTS_DAMAGED,
 ];
+
+/// Tells which tables this process writes to, so that nobody compares its counts with others.
+pub fn tell_tables(id: &str) {
+    TABLES.gauge(&[("id", id)]).set(1.0);
+}
 
 /// Handles of one partition, and what they have counted of its task.
 #[derive(Debug)]

@@ -5,21 +5,20 @@
 mod roles;
 mod show;
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
 use clap::Args;
 use platform::units::parse_duration;
-use processors::audit::{self, AuditStore, Hole, HoleKind, Report};
+use processors::{
+    audit::{self, AuditStore, Hole, HoleKind, Report},
+    migrate,
+};
 
 use self::roles::Roles;
 use super::access::Format;
 use crate::{
-    cli::CommonOptions, config::ValidConfig, endpoints::Endpoints, failure::Failure, limits, output,
-    process::until_signalled, store::clickhouse_url, when,
+    cli::CommonOptions, endpoints::Endpoints, failure::Failure, limits, output, process::until_signalled,
+    store::clickhouse_url, when,
 };
 
 const EXAMPLES: &str = "\
@@ -77,12 +76,15 @@ fn interval(text: &str) -> Result<Duration, String> {
 pub(crate) async fn run(options: &AuditOptions, common: &CommonOptions) -> Result<(), Failure> {
     let config = common.load()?;
     let data_dir = options.data_dir.as_deref();
-    let store = store(&config, data_dir)?;
+    let client = config.clickhouse.client(&clickhouse_url(&config, data_dir)?);
+    let database = &config.clickhouse.migrate.database;
+    let store = AuditStore::new(client.clone(), database);
     if options.verify {
         return verify(options, &store).await;
     }
     let endpoints = Endpoints::find(data_dir)?;
-    let roles = Roles::new(&config, endpoints.as_ref(), &options.metrics);
+    let tables_id = migrate::tables_id(&client, database).await.map_err(Failure::runtime)?;
+    let roles = Roles::new(&config, endpoints.as_ref(), &options.metrics, tables_id);
     let Some(interval) = options.watch else {
         return verdict(&once(options, &store, &roles).await?);
     };
@@ -104,11 +106,6 @@ pub(super) fn bucket_range(from_ms: i64, to_ms: i64) -> Result<Range<u64>, Failu
         return Err(Failure::usage("`--from` must be before `--to`"));
     }
     Ok(range)
-}
-
-fn store(config: &ValidConfig, data_dir: Option<&Path>) -> Result<AuditStore, Failure> {
-    let client = config.clickhouse.client(&clickhouse_url(config, data_dir)?);
-    Ok(AuditStore::new(client, &config.clickhouse.migrate.database))
 }
 
 async fn once(options: &AuditOptions, store: &AuditStore, roles: &Roles) -> Result<Report, Failure> {

@@ -85,15 +85,14 @@ pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Res
     let url = clickhouse_url(&config, data_dir)?;
     let settings = &config.clickhouse;
     let store = AuditStore::new(settings.client(&url), &settings.migrate.database);
-    let holes = match arguments.accept_holes {
+    let refused = match arguments.accept_holes {
         true => None,
-        false => holes(&store).await?,
+        false => refusal(&store).await?,
     };
-    if let Some(holes) = holes.as_ref().filter(|_| !arguments.dry_run) {
-        return Err(Failure::runtime(format!(
-            "{holes}. Bring them back first, or say `--accept-holes`"
-        )));
-    }
+    let refused = match refused {
+        Some(refusal) if !arguments.dry_run => return Err(refusal),
+        refused => refused,
+    };
     let sink = ClickHouseSink::new(settings.sink(&url));
     let checkpoints = config
         .checkpoints_url
@@ -116,21 +115,24 @@ pub(crate) async fn run(options: &RollupsOptions, common: &CommonOptions) -> Res
     let rebuilt = rebuilt.await.map_err(Failure::runtime)?;
     said?;
     if is_text {
-        let refusal = holes.map_or_else(String::new, |holes| format!("note: this will be refused: {holes}\n"));
-        return output::print(&(refusal + &summary(&rebuilt, shown, arguments.dry_run)));
+        output::print(&summary(&rebuilt, shown, arguments.dry_run))?;
+    } else {
+        let json = serde_json::to_string(&rebuilt).expect("plain data is always JSON");
+        output::print(&format!("{json}\n"))?;
     }
-    let json = serde_json::to_string(&rebuilt).expect("plain data is always JSON");
-    output::print(&format!("{json}\n"))
+    // A dry run ends as the run itself would.
+    refused.map_or(Ok(()), Err)
 }
 
-/// Measurements that are not what the tasks made, and would be taken as the truth.
-async fn holes(store: &AuditStore) -> Result<Option<String>, Failure> {
+/// Measurements that are not what the tasks made must not be taken as the truth.
+async fn refusal(store: &AuditStore) -> Result<Option<Failure>, Failure> {
     let holes = audit::measurement_holes(store).await.map_err(Failure::runtime)?;
     Ok(holes.split_first().map(|(hole, rest)| {
-        format!(
-            "the measurements themselves do not add up, and the rollups may be all that is right: {hole}{}",
+        Failure::runtime(format!(
+            "the measurements themselves do not add up, and the rollups may be all that is right: {hole}{}. Bring them \
+             back first, or say `--accept-holes`",
             more(rest.len())
-        )
+        ))
     }))
 }
 

@@ -4,8 +4,8 @@ use clap::Args;
 use dashboards::Site;
 
 use crate::{
-    cli::CommonOptions, commands::migrate::clickhouse_url, config::ValidConfig, failure::Failure, output,
-    process::Process, services, stages::Stages,
+    cli::CommonOptions, commands::migrate::clickhouse_url, config::ValidConfig, endpoints::in_words, failure::Failure,
+    output, process::Process, services, stages::Stages,
 };
 
 const EXAMPLES: &str = "\
@@ -66,5 +66,8 @@ async fn start(
     site.start.add("metrics", &metrics_url);
     let queries = services::queries(config, clickhouse);
     let web_url = services::start_web(stages, &config.serve_listen, queries, site, process).await?;
-    Ok([("web", web_url), ("metrics", metrics_url)])
+    Ok([
+        ("web", in_words(&web_url, &config.serve_listen)),
+        ("metrics", in_words(&metrics_url, &config.metrics_listen)),
+    ])
 }

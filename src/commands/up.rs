@@ -12,7 +12,7 @@ use crate::{
     cli::CommonOptions,
     config::ValidConfig,
     data_dir::{DATA_DIR_DEFAULT, DataDir},
-    endpoints::Endpoints,
+    endpoints::{Endpoints, in_words},
     failure::Failure,
     limits, output, pipeline,
     process::Process,
@@ -176,8 +176,8 @@ async fn start(
     let queries = services::queries(&config, &clickhouse);
     let store = queries.client.clone();
     let http = services::start_web(stages, &config.serve_listen, queries, site, process).await?;
-    rows.push(("web", http.clone()));
-    rows.push(("metrics", metrics.clone()));
+    rows.push(("web", in_words(&http, &config.serve_listen)));
+    rows.push(("metrics", in_words(&metrics, &config.metrics_listen)));
     if demo {
         start_fleet(stages, &mqtt, store, process);
         rows.push(("fleet", "simulated, tenant `demo`".to_owned()));
@@ -205,7 +205,7 @@ async fn start_broker(
         let folder = data_dir.path();
         let broker = services::start_mqtt(stages, listen, folder, &config.ingest, sessions, "--mqtt-port").await?;
         config.ingest.brokers = vec![ingest::BrokerSettings::new(OWN_BROKER, &broker.url)];
-        rows.push(("MQTT", format!("{} (embedded)", broker.url)));
+        rows.push(("MQTT", in_words(&format!("{} (embedded)", broker.url), listen)));
         return Ok((broker.url, Some(broker.hand_over)));
     }
     for broker in &config.ingest.brokers {
@@ -241,7 +241,8 @@ async fn start_engine(
     let (embedded, settings) = (&config.embedded, &config.clickhouse);
     let option = "--clickhouse-port";
     let engine = services::start_clickhouse(stages, listen, data_dir.path(), embedded, settings, option).await?;
-    rows.push(("ClickHouse", format!("{} (embedded {})", engine.url, engine.version)));
+    let words = format!("{} (embedded {})", engine.url, engine.version);
+    rows.push(("ClickHouse", in_words(&words, listen)));
     Ok(engine.url)
 }
 

@@ -97,6 +97,24 @@ async fn an_audit_of_nothing_says_that_it_compared_nothing() {
 }
 
 #[tokio::test]
+async fn the_counts_of_another_pipeline_are_not_compared() {
+    let (mut up, mut stranger) = (filled().await, Up::start(&[]));
+    let other = stranger.endpoint("metrics");
+    let (code, said) = audit(&up.data_dir(), &["--metrics", &other]);
+    assert!(
+        code == 0 && said.contains("another pipeline") && said.contains("what could be compared adds up"),
+        "{said}"
+    );
+    let (code, said) = audit(&up.data_dir(), &["--metrics", &other, "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    assert_eq!((code, &report["brokers"]), (0, &serde_json::json!([])), "{said}");
+    let (code, said) = audit(&up.data_dir(), &["--metrics", &up.endpoint("metrics")]);
+    assert!(code == 0 && said.contains("everything adds up"), "{said}");
+    stranger.stop();
+    up.stop();
+}
+
+#[tokio::test]
 async fn a_whole_pipeline_adds_up_at_rest_and_after_a_kill() {
     let mut up = filled().await;
     assert_clean(&up);

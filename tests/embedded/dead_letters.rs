@@ -241,6 +241,29 @@ async fn letters_are_filtered_counted_and_shown_with_their_bytes() {
 }
 
 #[tokio::test]
+async fn a_row_that_clickhouse_refuses_is_found_by_its_tenant() {
+    let mut bench = Bench::start();
+    let store = bench.up.store();
+    store
+        .execute("ALTER TABLE measurement_log ADD CONSTRAINT small CHECK value < 700")
+        .await;
+    let messages = [("acme", 1_000), ("other", 1_001), ("measurement_log", 3)]
+        .map(|(tenant, value)| Publish::new(&format!("telemetry/{tenant}/a"), format!(r#"{{"seq":1,"v":{value}}}"#)));
+    publish(&bench.up.mqtt(), Version::V5, messages.to_vec()).await;
+    let refused = "SELECT count() FROM dead_letters WHERE stage = 'insert'";
+    store.wait_for(refused, 2).await;
+    let found = bench.letters(&["--tenant", "acme"]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let id = found[0]["id"].as_str().unwrap();
+    let shown = bench.dlq(&["show", id]);
+    assert!(text(&shown).contains("1000"), "{}", text(&shown));
+    let replayed = bench.replay(&["--tenant", "acme"]);
+    assert_eq!(replayed["not_from_device"], 1, "{replayed}");
+    assert!(bench.letters(&["--tenant", "measurement_log"]).is_empty());
+    bench.up.stop();
+}
+
+#[tokio::test]
 async fn over_mqtt_3_a_replay_that_was_cut_short_is_left_alone() {
     let mut bench = Bench::start();
     publish(&bench.up.mqtt(), Version::V311, refused_messages()).await;

@@ -117,7 +117,8 @@ async fn a_key_opens_its_tenant_to_other_machines_and_nothing_else_does() {
         .env("MERIDIAN__SERVE__LISTEN", "0.0.0.0:0");
     let mut serve = serve.start().unwrap();
     let line = serve.wait_for_line("web  ", READY_MAX).unwrap();
-    let served = &line[line.find("http://").unwrap()..];
+    let (served, words) = line[line.find("http://").unwrap()..].split_once(' ').unwrap();
+    assert!(words.contains("any address of this machine"), "{line}");
     let cells = format!("{served}/api/v1/cells?metric=v&from=2023-11-14T22:13:00Z&to=1700000100000&period=60&agg=sum");
     assert_eq!(ask(&cells, &[]).0, 401);
     let answer: Value = serde_json::from_str(&until(&cells, key, 200)).unwrap();

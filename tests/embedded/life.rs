@@ -311,3 +311,19 @@ fn an_mqtt_broker_of_its_own_process_is_found_by_validate() {
     assert_eq!(validate().status.code(), Some(2));
     assert!(errors(&validate()).contains(url));
 }
+
+#[test]
+fn who_listens_everywhere_says_where_others_reach_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("meridian.toml");
+    std::fs::write(&file, "[telemetry]\nmetrics_listen = \"0.0.0.0:0\"\n").unwrap();
+    let mut up = Up::start(&["--config", file.to_str().unwrap()]);
+    let metrics = up.endpoint("metrics");
+    assert!(metrics.starts_with("http://127.0.0.1:"), "{metrics}");
+    let log = up.daemon.log();
+    let line = |start: &str| log.lines().find(|line| line.trim_start().starts_with(start)).unwrap();
+    let expected = format!("{metrics} (from elsewhere: at any address of this machine)");
+    assert!(line("metrics ").ends_with(&expected), "{log}");
+    assert!(line("web ").ends_with(&up.endpoint("http")), "{log}");
+    up.stop();
+}

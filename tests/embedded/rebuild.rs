@@ -228,6 +228,13 @@ async fn what_is_left_of_damaged_measurements_is_taken_for_the_truth_only_when_t
         said.contains("do not add up") && said.contains("--accept-holes"),
         "{said}"
     );
+    let (code, said_dry) = rebuild(&up, &["--dry-run"]);
+    assert_eq!(code, 1, "{said_dry}");
+    let refusal = said.lines().last().unwrap();
+    assert!(
+        said_dry.contains("nothing was changed: --dry-run") && said_dry.ends_with(&format!("{refusal}\n")),
+        "{said_dry}"
+    );
     assert_eq!(store.number(ALL).await, before, "nothing was changed");
     // What came after the newest checkpoint of a partition is left to its task.
     let began = Instant::now();

@@ -28,14 +28,28 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn ensure(progress: &mut Progress) -> Result<()> {
     link_packages()?;
     let stamp = folder().join(STAMP);
-    let sources = fingerprint(&sources()?)?;
+    let files = sources()?;
+    let sources = fingerprint(&files)?;
     if fs::read_to_string(&stamp).is_ok_and(|built| built == sources) {
-        return Ok(());
+        return be_newest(&stamp, files.keys());
     }
     progress.step("build the web dashboard", || {
         shell::run(npm().args(["run", "--silent", "build"]))?;
         fs::write(&stamp, sources).with_context(|| format!("cannot write `{}`", stamp.display()))
     })
+}
+
+/// `cargo build` warns of sources that are newer than the page, and git gives those that go and come back the same a new
+/// time.
+fn be_newest<'file>(stamp: &Path, mut sources: impl Iterator<Item = &'file PathBuf>) -> Result<()> {
+    let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
+    let failed = || format!("cannot read or write `{}`", stamp.display());
+    let built = changed(stamp).with_context(failed)?;
+    if sources.any(|path| changed(path).is_ok_and(|changed| changed > built)) {
+        let file = fs::File::options().write(true).open(stamp).with_context(failed)?;
+        file.set_modified(std::time::SystemTime::now()).with_context(failed)?;
+    }
+    Ok(())
 }
 
 /// Format and types of the page.
@@ -175,4 +189,33 @@ fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_page_of_the_same_sources_is_newer_than_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let [stamp, source] = ["stamp", "source"].map(|name| folder.path().join(name));
+        let now = SystemTime::now();
+        let write = |path: &Path, ago: u64| {
+            fs::write(path, "text").unwrap();
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(now - Duration::from_secs(ago)).unwrap();
+        };
+        let changed = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+        write(&source, 20);
+        write(&stamp, 30);
+        be_newest(&stamp, [source.clone()].iter()).unwrap();
+        assert!(changed(&stamp) > changed(&source));
+        assert_eq!(fs::read_to_string(&stamp).unwrap(), "text");
+        write(&stamp, 10);
+        let before = changed(&stamp);
+        be_newest(&stamp, [source].iter()).unwrap();
+        assert_eq!(changed(&stamp), before, "nothing is built for nothing");
+    }
 }

@@ -168,8 +168,9 @@ async fn ask(shared: &Shared, flushed: Flushed, request: Request<Incoming>) -> R
 
 /// Without a configured user anyone on this machine may ask, under any name; but not the pages that are open there.
 fn check_site(headers: &HeaderMap, is_loopback: bool) -> Result<(), Fault> {
-    if browsers::is_of_another_site(headers) {
-        let text = "pages of other sites get no answer; send no `Origin` of another site, or configure a user";
+    if browsers::is_led_by_another_site(headers) {
+        let text = "pages of other sites, and links on them, get no answer; send no `Origin` of another site, enter the \
+                    address by hand, or configure a user";
         return Err(Fault::new(Code::AUTHENTICATION_FAILED, text));
     }
     if is_loopback && browsers::is_for_another_machine(headers) {

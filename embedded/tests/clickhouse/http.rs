@@ -32,6 +32,31 @@ fn pages_of_other_sites_get_no_answer() {
 }
 
 #[test]
+fn a_link_on_another_site_runs_no_query() {
+    let from = |site| {
+        [
+            ("Sec-Fetch-Site", site),
+            ("Sec-Fetch-Mode", "navigate"),
+            ("Sec-Fetch-Dest", "document"),
+        ]
+    };
+    for site in ["cross-site", "same-site"] {
+        let answer = send("GET", "/?query=SELECT%201", &from(site), b"");
+        assert_eq!(answer.status, 403, "{site}: {}", answer.text());
+        assert!(answer.text().contains("links"), "{}", answer.text());
+        assert_eq!(send("GET", "/ping", &from(site), b"").ok(), "Ok.\n");
+    }
+    // Entered by hand, or by a link on a page of this port.
+    for site in ["none", "same-origin"] {
+        assert_eq!(
+            send("GET", "/?query=SELECT%201", &from(site), b"").ok(),
+            "1\n",
+            "{site}"
+        );
+    }
+}
+
+#[test]
 fn a_query_comes_in_the_url_the_body_or_both() {
     assert_eq!(send("GET", "/?query=SELECT%201", &[], b"").ok(), "1\n");
     assert_eq!(post("/", "SELECT 2").ok(), "2\n");

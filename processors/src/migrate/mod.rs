@@ -8,7 +8,10 @@ mod inspect;
 mod retention;
 
 use clickhouse::{Client, Row};
-use schemas::clickhouse::{Engines, MIGRATIONS, Migration, Retention};
+use schemas::{
+    arrow::Table,
+    clickhouse::{Engines, MIGRATIONS, Migration, Retention},
+};
 use serde::Deserialize;
 
 pub use error::MigrateError;
@@ -89,6 +92,23 @@ pub async fn migrate(client: &Client, options: &MigrateOptions) -> Result<Applie
     }
     applied.retention = retention::apply(client, options).await?;
     Ok(applied)
+}
+
+/// What tells these tables from all others, wherever they are: ClickHouse gives the table of measurements an id when it is
+/// created, the same on all replicas. None where there is no table, or the database is of a kind without ids.
+///
+/// # Errors
+/// [`MigrateError::Query`].
+pub async fn tables_id(client: &Client, database: &str) -> Result<Option<String>, MigrateError> {
+    let found: Vec<String> = administrative(client)
+        .query("SELECT toString(uuid) FROM system.tables WHERE database = ? AND name = ? AND uuid != toUUID(?)")
+        .bind(database)
+        .bind(Table::Measurements.name())
+        .bind("00000000-0000-0000-0000-000000000000")
+        .fetch_all()
+        .await
+        .map_err(MigrateError::query("the id of its tables"))?;
+    Ok(found.into_iter().next())
 }
 
 /// The client, for statements on a database that may not exist yet.

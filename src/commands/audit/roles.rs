@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use eventlog::{Headers, LogError, PartitionId, Subscription, TopicPartition};
-use processors::audit::{Hole, HoleKind, Known};
+use processors::{
+    audit::{Hole, HoleKind, Known},
+    metrics::TABLES_INFO,
+};
 use schemas::record::{DEAD_LETTERS_TOPIC, EVENTS_TOPIC};
 use serde::Serialize;
 
@@ -41,12 +44,19 @@ pub(super) struct Received {
 pub(super) struct Roles {
     config: ValidConfig,
     metrics: Vec<String>,
+    /// Of the tables that are audited.
+    tables_id: Option<String>,
     /// A single process has every partition.
     is_one_process: bool,
 }
 
 impl Roles {
-    pub(super) fn new(config: &ValidConfig, endpoints: Option<&Endpoints>, given: &[String]) -> Self {
+    pub(super) fn new(
+        config: &ValidConfig,
+        endpoints: Option<&Endpoints>,
+        given: &[String],
+        tables_id: Option<String>,
+    ) -> Self {
         let metrics = match endpoints {
             _ if !given.is_empty() => given.to_vec(),
             Some(endpoints) => vec![endpoints.metrics.clone()],
@@ -55,7 +65,20 @@ impl Roles {
         Self {
             config: config.clone(),
             metrics,
+            tables_id,
             is_one_process: given.is_empty() && config.log.kafka.is_none(),
+        }
+    }
+
+    /// What a process counts, unless it works for other tables: its counts tell nothing about these.
+    async fn ask(&self, url: &str) -> Result<Scrape, String> {
+        let scrape = Scrape::of(url).await?;
+        match is_stranger(self.tables_id.as_deref(), &scrape) {
+            false => Ok(scrape),
+            true => Err(format!(
+                "metrics at {url}: they are of another pipeline, which writes to other tables than those that are audited; \
+                 name the metrics of this one with `--metrics`, or its data folder with `--data-dir`"
+            )),
         }
     }
 
@@ -65,7 +88,7 @@ impl Roles {
         let mut received = Received::default();
         for url in &self.metrics {
             for attempt in 1.. {
-                let brokers = match Scrape::of(url).await {
+                let brokers = match self.ask(url).await {
                     Ok(scrape) => messages(url, &scrape),
                     Err(reason) => {
                         received.unanswered.push(reason);
@@ -91,7 +114,7 @@ impl Roles {
         let mut unanswered = Vec::new();
         for url in &self.metrics {
             // Who does not answer was named before.
-            let Ok(scrape) = Scrape::of(url).await else { continue };
+            let Ok(scrape) = self.ask(url).await else { continue };
             for (partition, offset) in scrape.by_partition("meridian_process_log_end_offset") {
                 let end = known.ends.entry(partition).or_default();
                 *end = (*end).max(offset);
@@ -153,6 +176,12 @@ impl Roles {
         }
         Ok(bounds)
     }
+}
+
+/// Whether a process says that it writes to tables, and to others. `ingest` alone writes to none.
+fn is_stranger(tables_id: Option<&str>, scrape: &Scrape) -> bool {
+    let ids = scrape.by_label(TABLES_INFO, "id");
+    tables_id.is_some_and(|id| !ids.is_empty() && !ids.contains_key(id))
 }
 
 fn messages(url: &str, scrape: &Scrape) -> Vec<Messages> {

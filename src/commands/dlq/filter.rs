@@ -15,7 +15,7 @@ pub(super) struct Filter {
     /// Only letters of this stage
     #[arg(long, value_parser = stages())]
     stage: Option<String>,
-    /// Only letters whose topic names this tenant where the routes have it
+    /// Only letters whose topic names this tenant where the routes have it, and rows of this tenant that ClickHouse refused
     #[arg(long)]
     tenant: Option<String>,
     /// Only letters whose MQTT topic fits this filter (`+` for a level, `#` for the rest)
@@ -41,11 +41,14 @@ fn stages() -> PossibleValuesParser {
 }
 
 /// The condition on a row of `dead_letters`, called `letter`. Its parameters are given by [`Filter::bind`].
+///
+/// A letter of the stage `insert` is a row: its topic names a table, and its payload the tenant.
 pub(super) const CONDITION: &str = "({reason:String} = '' OR letter.reason = {reason:String}) \
     AND ({stage:String} = '' OR letter.stage = {stage:String}) \
     AND ({broker:String} = '' OR letter.broker = {broker:String}) \
     AND ({topic:String} = '' OR match(letter.topic, {topic:String})) \
-    AND ({tenant:String} = '' OR match(letter.topic, {tenant:String})) \
+    AND ({tenant:String} = '' OR if(letter.stage = 'insert', \
+        JSONExtractString(letter.payload, 'tenant') = {tenant:String}, match(letter.topic, {tenant_topic:String}))) \
     AND toUnixTimestamp64Milli(letter.received_at) >= {since:Int64} \
     AND toUnixTimestamp64Milli(letter.received_at) < {until:Int64}";
 
@@ -53,7 +56,7 @@ impl Filter {
     /// Gives the parameters of [`CONDITION`].
     pub(super) fn bind(&self, query: Query, config: &ValidConfig) -> Query {
         let text = |option: &Option<String>| option.clone().unwrap_or_default();
-        let tenant = self.tenant.as_deref().map(|tenant| {
+        let tenant_topic = self.tenant.as_deref().map(|tenant| {
             let routes = config.ingest.routes.iter();
             let topics: Vec<String> = routes.map(|route| route.topic.regex_of_tenant(tenant)).collect();
             format!("^(?:{})$", topics.join("|"))
@@ -63,7 +66,8 @@ impl Filter {
             .param("stage", text(&self.stage))
             .param("broker", text(&self.broker))
             .param("topic", self.topic.as_deref().map(regex_of_filter).unwrap_or_default())
-            .param("tenant", tenant.unwrap_or_default())
+            .param("tenant", text(&self.tenant))
+            .param("tenant_topic", tenant_topic.unwrap_or_default())
             .param("since", self.since.unwrap_or(i64::MIN))
             .param("until", self.until.unwrap_or(i64::MAX))
     }

@@ -46,7 +46,7 @@ pub(crate) struct TraceOptions {
     /// Length of the cell's period, as `1m`, `1h`, `1d`, or in seconds
     #[arg(long, value_name = "PERIOD", value_parser = period)]
     period: Option<u32>,
-    /// A time in the cell's bucket
+    /// A time in the cell's bucket, also as `bucket` is printed by ClickHouse: `2026-01-31 12:00:00`
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     bucket: Option<i64>,
     /// Only this metric

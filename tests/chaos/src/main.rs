@@ -6,21 +6,8 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use chaos::{Options, run, schedule::Deck};
 
-const HELP: &str = "\
-runs the whole path over real Mosquitto, Kafka and ClickHouse, with faults at every hop, and recounts everything
-
-  --minutes M        rounds of faults go on for so long (default 30)
-  --faults N         and until there were so many (default 200)
-  --seed S           schedule and load follow from it (default 1)
-  --per-round N      faults between two comparisons of everything (default 25)
-  --rate N           messages a second (default 300)
-  --insert-kills N   ClickHouse is killed so often in the middle of an INSERT, at the end (default 100)
-  --disks            disks become full too; needs the right to mount
-  --list             prints the faults of the first round, and does nothing
-  --out DIR          where the report and the logs go (default ./chaos-report)
-  --program FILE     the `meridian` program (default: beside this one)
-  --debug            (of `cargo xtask chaos`) unoptimised builds
-";
+/// `cargo xtask chaos --help` prints it without building this.
+const HELP: &str = include_str!("help.txt");
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -45,6 +32,11 @@ fn main() -> ExitCode {
             );
         }
         return ExitCode::SUCCESS;
+    }
+    if !options.program.is_file() {
+        let program = options.program.display();
+        println!("error: `{program}` is not there: run `cargo xtask chaos`, which builds it\n\n{HELP}");
+        return ExitCode::from(2);
     }
     let runtime = tokio::runtime::Runtime::new().expect("the operating system gives threads");
     let out = options.out.clone();
@@ -125,12 +117,6 @@ fn read(words: &[String]) -> Result<Options, String> {
             _ => return Err(format!("`{word}` is not known")),
         }
         repeat.extend([word.as_str(), value.as_str()]);
-    }
-    if !options.program.is_file() {
-        let program = options.program.display();
-        return Err(format!(
-            "`{program}` is not there: run `cargo xtask chaos`, which builds it"
-        ));
     }
     options.repeat = format!("cargo xtask chaos {}", repeat.join(" "));
     Ok(options)
