@@ -8,7 +8,10 @@ use processors::{
     dedupe::recent::RecentLimits,
     device::table::DeviceLimits,
     limits as process_limits,
-    rollup::{RollupParameters, level::Level},
+    rollup::{
+        RollupParameters,
+        level::{Level, LevelError},
+    },
     task::Parameters,
 };
 
@@ -27,7 +30,8 @@ pub(super) fn read(root: &Section<'_>) -> ProcessSettings {
         NonZeroUsize::new(count_of(count))
     });
     let faults_before = root.fault_count();
-    let base_resolution = rollup.required("base_resolution").integer(0..=15);
+    let base_field = rollup.required("base_resolution");
+    let base_resolution = base_field.integer(0..=15);
     let parameters = Parameters {
         base_resolution: u8::try_from(base_resolution).expect("the range was checked"),
         rollup: RollupParameters {
@@ -48,7 +52,16 @@ pub(super) fn read(root: &Section<'_>) -> ProcessSettings {
     if root.fault_count() == faults_before
         && let Err(error) = parameters.validate()
     {
-        rollup.fault("levels", format!("do not fit together: {error}"));
+        match error {
+            // Whoever wrote the one is told of the one.
+            LevelError::Resolution { resolution, base } if base != Parameters::default().base_resolution => {
+                let why = format!(
+                    "is {base}, coarser than the rollup level at resolution {resolution}; set `[[rollup.levels]]` too"
+                );
+                base_field.fault(why);
+            }
+            error => rollup.fault("levels", format!("do not fit together: {error}")),
+        }
     }
     ProcessSettings {
         parameters,

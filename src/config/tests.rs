@@ -165,7 +165,7 @@ fn what_does_not_fit_together_is_a_fault() {
         "[[rollup.levels]]\nperiod = \"7s\"\nres = 9\nflush_interval = \"1s\"",
         &["do not fit together"],
     );
-    check_faults("[rollup]\nbase_resolution = 8", &["do not fit together"]);
+    check_faults("[rollup]\nbase_resolution = 8", &["base_resolution: is 8, coarser"]);
     check_faults("[rollup]\nbase_resolution = 22", &["rollup.base_resolution"]);
     check_faults("[ingest]\nroutes = []", &["without a route"]);
     check_faults(

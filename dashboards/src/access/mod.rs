@@ -68,11 +68,16 @@ fn needed(path: Option<&str>) -> Needed {
         // The page is the same for all; what it shows is not in it.
         Some("/" | assets::PATH | "/api/openapi.json" | session::PATH) => Needed::Nothing,
         // Probes come from machines that know nothing; they are told no more than yes or no.
-        Some("/healthz" | "/readyz") => Needed::Nothing,
+        path if is_probe(path) => Needed::Nothing,
         Some("/status" | tap::PATH) => Needed::Scope(Scope::Operate),
         Some("/api/v1/live") => Needed::Scope(Scope::Live),
         Some(_) | None => Needed::Scope(Scope::Read),
     }
+}
+
+/// Whether somebody asks how the server is.
+fn is_probe(path: Option<&str>) -> bool {
+    matches!(path, Some("/healthz" | "/readyz"))
 }
 
 /// Whether answering is work, for the store or the log; the rest is in memory.
@@ -192,6 +197,11 @@ pub(crate) async fn guard(
         }
         // Pages of another site must not see even what everybody may.
         Err(problem) if needed == Needed::Nothing && problem.is_about_credentials() => {
+            request.extensions_mut().insert(problem);
+            next.run(request).await
+        }
+        // Who watches us must not take many requests of its neighbours for our end.
+        Err(problem) if is_probe(path) && problem.kind == Kind::RateLimited => {
             request.extensions_mut().insert(problem);
             next.run(request).await
         }

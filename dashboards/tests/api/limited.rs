@@ -66,6 +66,12 @@ async fn an_address_is_limited_and_a_proxy_that_is_trusted_says_which_it_is() {
     }
     assert!(refused >= 20, "{refused}");
     assert_eq!(ask("198.51.100.2").await, 200);
+    // Probes look at us, not at who sits at their address.
+    let headers = [("authorization", &*key), ("x-forwarded-for", "198.51.100.1")];
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/", 429)] {
+        let answer = api.get_with(path, &headers).await;
+        assert_eq!(answer.status, status, "{path}");
+    }
     api.stop().await;
 }
 
