@@ -265,15 +265,15 @@ pub const CHANGED_BUCKETS_MAX: usize = 262_144;
 pub const TOLD_TENANTS_MAX: usize = 16_384;
 
 /// Moments at which newest event times were told that are told apart: a minute of them and more. Where a level waits for
-/// longer, only the receipt of what is stored counts.
+/// longer, only the books count.
 pub const ARRIVALS_MAX: usize = 128;
 
 /// What is told within this time counts as told at once, at the end of it.
 pub const ARRIVAL_LASTS: Duration = Duration::from_millis(500);
 
-/// From the moment at which a change is due until it can be read, on a busy machine: a second at most until the next flush
-/// begins, where the last one was late, and one for that. With a single second, answers became complete a fifth of a second
-/// after the last rows came, with six processes on each core.
+/// Where nobody tells: from the moment at which a change is due until it can be read, on a busy machine. A second at most
+/// until the next flush begins, where the last one was late, and one for that. With a single second, answers became complete
+/// a fifth of a second after the last rows came, with six processes on each core.
 pub const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Devices whose positions are held in memory: some 150 bytes each. Beyond, ClickHouse is asked.

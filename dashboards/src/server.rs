@@ -109,6 +109,13 @@ pub struct StoredLevel {
     pub flush_interval_ms: u64,
 }
 
+impl StoredLevel {
+    /// What it is told apart by: period in seconds and resolution.
+    pub(crate) fn name(&self) -> (u32, u8) {
+        (self.period_seconds, self.resolution)
+    }
+}
+
 /// What answers are made of.
 #[derive(Debug)]
 pub(crate) struct Pages {

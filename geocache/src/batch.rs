@@ -4,11 +4,11 @@
 //! are left out: their sketches are many times as large as all the rest. Of devices only where they are is told.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-use schemas::rows::{DeviceRows, RollupRows, Rows};
+use schemas::rows::{DeviceRows, RollupRows, Rows, WholeLevel};
 
 use crate::{
     limits,
@@ -32,6 +32,10 @@ pub struct Batch {
     pub groups: Vec<Group>,
     /// The newest event time of tenants, believed and not later than its receipt, Unix milliseconds.
     pub newest_ms: Vec<(Arc<str>, i64)>,
+    /// Log partitions of the events in `newest_ms`, with the newest version of their rows.
+    pub newest_of: BTreeMap<u16, u64>,
+    /// Levels of partitions that have all of their events. Nothing is known of others.
+    pub whole: Vec<WholeLevel>,
     /// Where devices were last.
     pub positions: Positions,
 }
@@ -43,14 +47,16 @@ impl Batch {
         Self {
             groups: groups(&rows.rollups, now_ms),
             newest_ms: newest(&rows.devices),
+            newest_of: newest_of(&rows.devices),
+            whole: rows.whole.clone(),
             positions: Positions::of(&rows.devices),
         }
     }
 
-    /// True when nothing changed.
+    /// True when there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.newest_ms.is_empty() && self.positions.is_empty()
+        self.groups.is_empty() && self.newest_ms.is_empty() && self.whole.is_empty() && self.positions.is_empty()
     }
 
     /// Snapshots in all groups.
@@ -141,6 +147,15 @@ fn newest(rows: &DeviceRows) -> Vec<(Arc<str>, i64)> {
         .map(|(tenant, ms)| (Arc::from(String::from_utf8_lossy(tenant)), ms))
         .collect();
     newest.sort_unstable();
+    newest
+}
+
+fn newest_of(rows: &DeviceRows) -> BTreeMap<u16, u64> {
+    let mut newest: BTreeMap<u16, u64> = BTreeMap::new();
+    for (partition, version) in rows.partition.iter().zip(&rows.version) {
+        let held = newest.entry(*partition).or_default();
+        *held = (*held).max(*version);
+    }
     newest
 }
 

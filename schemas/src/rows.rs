@@ -414,6 +414,21 @@ pub struct Rows {
     pub dead_letters: DeadLetterRows,
     /// For `ledger_log`: in only after all others.
     pub ledger: LedgerRows,
+    /// For no table: what is whole once these are written.
+    pub whole: Vec<WholeLevel>,
+}
+
+/// A rollup level that has all events of a log partition up to some offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WholeLevel {
+    /// Of the log.
+    pub partition: u16,
+    /// Length of its buckets.
+    pub period_seconds: u32,
+    /// Of its cells.
+    pub resolution: u8,
+    /// Of a row of the last of these events.
+    pub version: u64,
 }
 
 impl Rows {
@@ -440,12 +455,13 @@ impl Rows {
         self.devices.append(&mut other.devices);
         self.dead_letters.append(&mut other.dead_letters);
         self.ledger.append(&mut other.ledger);
+        self.whole.append(&mut other.whole);
     }
 
-    /// True when there is nothing to write.
+    /// True when there is nothing to write, nor to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.counts() == [0; TABLE_COUNT]
+        self.counts() == [0; TABLE_COUNT] && self.whole.is_empty()
     }
 }
 

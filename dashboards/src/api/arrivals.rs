@@ -1,8 +1,8 @@
-//! When the newest event times of a tenant were told.
+//! How far the events of a tenant reach, and how far levels have them.
 //!
 //! What arrives late arrives fast: hours of events within a second, after an outage or from a device that was out of reach.
-//! Rollups wait by the clock on the wall, so that an event time says nothing about them until it was told as long ago as a
-//! change of theirs may wait. Pure.
+//! Rollups wait by the clock on the wall, so that an event time says nothing about them until the level is known to have
+//! what was told with it. Pure.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::view::TimeRange;
 use crate::limits;
 
-/// How long a change may wait until it can be read, where it is flushed at this interval.
+/// How long a change waits until it can be read, where it is flushed at this interval: only a guess, for where nobody
+/// tells.
 pub(crate) fn wait_max(flush_interval_ms: u64) -> Duration {
     Duration::from_millis(flush_interval_ms) + limits::FLUSH_TIME
 }
@@ -51,7 +52,7 @@ impl Reach {
     }
 }
 
-/// Newest event times, each newer than the one before.
+/// Newest event times as they were told, each newer than the one before.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     all: VecDeque<Arrival>,
@@ -60,30 +61,33 @@ pub(crate) struct Arrivals {
 #[derive(Clone, Copy, Debug)]
 struct Arrival {
     began_at: Instant,
-    ended_at: Instant,
+    /// The last batch that is in this.
+    batch: u64,
     newest_ms: i64,
 }
 
 impl Arrivals {
-    /// The newest event time that was told, and what may still wait of it where changes are flushed at this interval.
-    pub(crate) fn reach(&self, now: Instant, flush_interval_ms: u64) -> Reach {
+    /// The newest event time that was told, and the one of which a level has everything that has what was told until this
+    /// batch.
+    pub(crate) fn reach(&self, batch: u64) -> Reach {
+        let settled = self.all.iter().rev().find(|arrival| arrival.batch <= batch);
         Reach {
             newest_ms: self.all.back().map(|arrival| arrival.newest_ms),
-            settled_ms: self.settled_ms(now, wait_max(flush_interval_ms)),
+            settled_ms: settled.map(|arrival| arrival.newest_ms),
         }
     }
 
     /// Takes note of an event time. What is not newer than others changes nothing.
-    pub(crate) fn see(&mut self, newest_ms: i64, now: Instant) {
+    pub(crate) fn see(&mut self, newest_ms: i64, batch: u64, now: Instant) {
         match self.all.back_mut() {
             Some(last) if newest_ms <= last.newest_ms => {}
             Some(last) if now - last.began_at < limits::ARRIVAL_LASTS => {
-                last.ended_at = now;
+                last.batch = batch;
                 last.newest_ms = newest_ms;
             }
             _ => self.all.push_back(Arrival {
                 began_at: now,
-                ended_at: now,
+                batch,
                 newest_ms,
             }),
         }
@@ -91,46 +95,29 @@ impl Arrivals {
             self.all.pop_front();
         }
     }
-
-    /// The event time up to which nothing of what was told waits any more, where a change waits for so long; none while
-    /// everything that is remembered may.
-    fn settled_ms(&self, now: Instant, wait: Duration) -> Option<i64> {
-        let is_settled = |arrival: &&Arrival| now.saturating_duration_since(arrival.ended_at) >= wait;
-        let settled = self.all.iter().rev().find(is_settled);
-        settled.map(|arrival| arrival.newest_ms)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Of hours: they are flushed each 5 s.
-    const INTERVAL_MS: u64 = 5_000;
-
     #[tokio::test(start_paused = true)]
-    async fn what_was_told_is_settled_once_its_flush_is_over() {
+    async fn what_was_told_is_settled_once_a_level_has_it() {
         let (mut arrivals, began) = (Arrivals::default(), Instant::now());
-        let newest_ms = |arrivals: &Arrivals| arrivals.reach(began, INTERVAL_MS).newest_ms;
-        let settled_ms = |arrivals: &Arrivals, after_ms| {
-            arrivals
-                .reach(began + Duration::from_millis(after_ms), INTERVAL_MS)
-                .settled_ms
+        let found = |arrivals: &Arrivals, batch| {
+            let reach = arrivals.reach(batch);
+            (reach.newest_ms, reach.settled_ms)
         };
-        assert_eq!((newest_ms(&arrivals), settled_ms(&arrivals, 60_000)), (None, None));
-        arrivals.see(1_000, began);
-        arrivals.see(900, began + Duration::from_secs(5));
-        assert_eq!(newest_ms(&arrivals), Some(1_000));
-        assert_eq!(
-            (settled_ms(&arrivals, 6_999), settled_ms(&arrivals, 7_000)),
-            (None, Some(1_000))
-        );
+        assert_eq!(found(&arrivals, 9), (None, None));
+        arrivals.see(1_000, 1, began);
+        arrivals.see(900, 2, began + Duration::from_secs(1));
+        assert_eq!(found(&arrivals, 0), (Some(1_000), None));
+        assert_eq!(found(&arrivals, 1), (Some(1_000), Some(1_000)));
         // A backlog of an hour within a fifth of a second.
-        arrivals.see(2_000_000, began + Duration::from_secs(5));
-        arrivals.see(3_600_000, began + Duration::from_millis(5_200));
-        assert_eq!(newest_ms(&arrivals), Some(3_600_000));
-        assert_eq!(settled_ms(&arrivals, 12_199), Some(1_000));
-        assert_eq!(settled_ms(&arrivals, 12_200), Some(3_600_000));
+        arrivals.see(2_000_000, 3, began + Duration::from_secs(2));
+        arrivals.see(3_600_000, 4, began + Duration::from_millis(2_200));
+        assert_eq!(found(&arrivals, 3), (Some(3_600_000), Some(1_000)));
+        assert_eq!(found(&arrivals, 4), (Some(3_600_000), Some(3_600_000)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -145,11 +132,11 @@ mod tests {
         let just_received = Reach::stored(newest_ms, Some(3_599_999), None);
         assert!(!completes(just_received) && !completes(just_received.and_told(None)));
         let (mut arrivals, began) = (Arrivals::default(), Instant::now());
-        arrivals.see(3_605_000, began);
-        for (after_s, is_complete) in [(0, false), (6, false), (7, true)] {
-            let told = Some(arrivals.reach(began + Duration::from_secs(after_s), INTERVAL_MS));
+        arrivals.see(3_605_000, 7, began);
+        for (batch, is_complete) in [(0, false), (6, false), (7, true)] {
+            let told = Some(arrivals.reach(batch));
             for reach in [just_received, too_early] {
-                assert_eq!(completes(reach.and_told(told)), is_complete, "after {after_s} s");
+                assert_eq!(completes(reach.and_told(told)), is_complete, "until {batch}");
             }
         }
     }
@@ -157,13 +144,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_tells_without_a_pause_settles_all_the_same_in_bounded_memory() {
         let (mut arrivals, began) = (Arrivals::default(), Instant::now());
-        let mut now = began;
-        for ms in (0..600_000).step_by(10) {
-            now = began + Duration::from_millis(ms);
-            arrivals.see(ms as i64, now);
+        for batch in 0..60_000 {
+            let ms = 10 * batch;
+            arrivals.see(ms as i64, batch, began + Duration::from_millis(ms));
         }
-        let settled_ms = arrivals.reach(now, INTERVAL_MS).settled_ms.unwrap();
-        assert!((592_000..=592_990).contains(&settled_ms), "{settled_ms}");
+        let settled_ms = arrivals.reach(59_300).settled_ms.unwrap();
+        assert!((592_000..=593_000).contains(&settled_ms), "{settled_ms}");
         assert!(arrivals.all.len() <= limits::ARRIVALS_MAX);
     }
 }

@@ -91,7 +91,7 @@ pub(crate) async fn answer(api: &Arc<Api>, query: Request<'_>) -> Result<Reply, 
     let asked = read(api, parameters)?;
     let is_past = asked.view.range.is_before(Some(api.clock.wall_ms()));
     // Before it is looked whether something has changed: then it never claims what an answer from memory lacks.
-    let told = api.changes.reach(&asked.view.tenant, asked.level.flush_interval_ms);
+    let told = api.changes.reach(&asked.view.tenant, asked.level.name());
     let (kept, is_lite) = find(api, &asked, is_past).await?;
     if kept.is_hit && !api.store.is_busy() && api.cells.is_inspection_due() {
         tokio::spawn(inspect(api.clone(), asked.clone(), kept.value.clone()));
@@ -281,7 +281,7 @@ impl Asked {
     }
 
     async fn ask(&self, api: &Api) -> Result<Found, Problem> {
-        let reach = api.reach(&self.view.tenant, self.level.flush_interval_ms).await?;
+        let reach = api.reach(&self.view.tenant, &self.level).await?;
         if self.is_wide {
             let cells = wide::cells(api, self).await?;
             return Ok(Found::new(cells, self.resolution, reach).divisible());

@@ -12,7 +12,10 @@ use std::{
 use geocache::{Batch, Place};
 use tokio::time::Instant;
 
-use super::arrivals::{Arrivals, Reach};
+use super::{
+    arrivals::{Arrivals, Reach},
+    whole::{LevelName, Whole},
+};
 use crate::{StoredLevel, limits};
 
 /// What changed when, counted in batches.
@@ -34,6 +37,7 @@ struct State {
     /// Buckets in all of `levels`.
     bucket_count: usize,
     arrivals: HashMap<String, Arrivals>,
+    whole: Whole,
 }
 
 /// The last changes of a level.
@@ -67,9 +71,10 @@ impl Changes {
         let told_at = Instant::now();
         for (tenant, newest_ms) in &batch.newest_ms {
             for tenant in [&**tenant, ""] {
-                state.see(tenant, *newest_ms, told_at);
+                state.see(tenant, *newest_ms, now, told_at);
             }
         }
+        state.whole.tell(batch, now);
         if state.bucket_count > limits::CHANGED_BUCKETS_MAX {
             state.forget();
         }
@@ -79,7 +84,7 @@ impl Changes {
     pub(crate) fn begin(&self) {
         let mut state = self.state();
         state.now = Some(state.now.map_or(state.floor, |now| now) + 1);
-        state.arrivals.clear();
+        state.forget_arrivals();
         state.forget();
     }
 
@@ -87,7 +92,7 @@ impl Changes {
     pub(crate) fn end(&self) {
         let mut state = self.state();
         state.floor = state.now.take().unwrap_or(state.floor);
-        state.arrivals.clear();
+        state.forget_arrivals();
         state.forget_levels();
     }
 
@@ -106,11 +111,17 @@ impl Changes {
         Some(last.max(state.floor))
     }
 
-    /// How far the events of a tenant reach that were told since changes are told; none where none were.
-    pub(crate) fn reach(&self, tenant: &str, flush_interval_ms: u64) -> Option<Reach> {
+    /// True while somebody tells.
+    pub(crate) fn are_told(&self) -> bool {
+        self.state().now.is_some()
+    }
+
+    /// How far the events of a tenant reach that were told since changes are told, and how far a level has them; none where
+    /// none were.
+    pub(crate) fn reach(&self, tenant: &str, level: LevelName) -> Option<Reach> {
         let state = self.state();
         let arrivals = state.arrivals.get(tenant)?;
-        Some(arrivals.reach(Instant::now(), flush_interval_ms))
+        Some(arrivals.reach(state.whole.until(level)))
     }
 }
 
@@ -148,15 +159,18 @@ impl State {
         self.bucket_count += self.levels.entry(key).or_default().mark(place.bucket_seconds, now);
     }
 
-    fn see(&mut self, tenant: &str, newest_ms: i64, told_at: Instant) {
+    fn see(&mut self, tenant: &str, newest_ms: i64, batch: u64, told_at: Instant) {
         if let Some(arrivals) = self.arrivals.get_mut(tenant) {
-            arrivals.see(newest_ms, told_at);
+            arrivals.see(newest_ms, batch, told_at);
         } else if self.arrivals.len() < limits::TOLD_TENANTS_MAX {
-            self.arrivals
-                .entry(tenant.to_owned())
-                .or_default()
-                .see(newest_ms, told_at);
+            let arrivals = self.arrivals.entry(tenant.to_owned()).or_default();
+            arrivals.see(newest_ms, batch, told_at);
         }
+    }
+
+    fn forget_arrivals(&mut self) {
+        self.arrivals.clear();
+        self.whole = Whole::default();
     }
 
     fn forget(&mut self) {
@@ -220,7 +234,7 @@ mod tests {
             ..MINUTES
         };
         assert_eq!(changes.version("a", "speed", &hours, 0..7_200), before);
-        let newest_ms = |tenant: &str| changes.reach(tenant, 1_000).and_then(|reach| reach.newest_ms);
+        let newest_ms = |tenant: &str| changes.reach(tenant, (60, 9)).and_then(|reach| reach.newest_ms);
         assert_eq!(
             (newest_ms("a"), newest_ms(""), newest_ms("b")),
             (Some(5), Some(5), None)

@@ -24,6 +24,7 @@ mod table;
 mod track;
 pub(crate) mod turns;
 pub(crate) mod view;
+mod whole;
 mod wide;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use axum::{
 use clickhouse::Row;
 use jiff::Timestamp;
 use platform::clock::Clock;
+use schemas::record::EVENTS_TOPIC;
 use serde::Deserialize;
 
 use self::{
@@ -50,7 +52,7 @@ use self::{
     turns::Class,
 };
 use crate::{
-    Queries,
+    Queries, StoredLevel,
     access::caller::{Caller, Request},
     near::Nearby,
 };
@@ -74,7 +76,8 @@ pub(crate) struct Api {
 #[derive(Default, Deserialize, Row)]
 struct Newest {
     newest_ms: i64,
-    settled_ms: i64,
+    waited_ms: i64,
+    booked_ms: i64,
 }
 
 impl Newest {
@@ -118,13 +121,19 @@ impl Api {
         self.of(class, request.caller.share())
     }
 
-    /// How far what is stored of a tenant reaches, for a level that is flushed at this interval. As [`Self::freshness_ms`].
-    async fn reach(&self, tenant: &str, flush_interval_ms: u64) -> Result<Reach, Problem> {
-        let told = self.changes.reach(tenant, flush_interval_ms);
-        let wait_ms = i64::try_from(arrivals::wait_max(flush_interval_ms).as_millis()).unwrap_or(i64::MAX);
+    /// How far what is stored of a tenant reaches, for a level. As [`Self::freshness_ms`].
+    async fn reach(&self, tenant: &str, level: &StoredLevel) -> Result<Reach, Problem> {
+        let (is_told, told) = (self.changes.are_told(), self.changes.reach(tenant, level.name()));
+        let wait_ms = i64::try_from(arrivals::wait_max(level.flush_interval_ms).as_millis()).unwrap_or(i64::MAX);
         let received_ms = self.clock.wall_ms().saturating_sub(wait_ms);
         let newest = self.newest(tenant, received_ms).await?;
-        Ok(Reach::stored(newest.newest_ms(), Some(newest.settled_ms), told))
+        // The books come late, where the newest rows of busy devices are newer. What is told closes the gap; where nobody
+        // tells, waiting has to.
+        let settled_ms = match is_told {
+            true => newest.booked_ms,
+            false => newest.booked_ms.max(newest.waited_ms),
+        };
+        Ok(Reach::stored(newest.newest_ms(), Some(settled_ms), told))
     }
 
     /// The newest time of what is stored of a tenant; none before its first event. Must be asked before the data: then
@@ -136,7 +145,10 @@ impl Api {
     /// The newest times of what is stored of a tenant, and of what was received by then.
     async fn newest(&self, tenant: &str, received_ms: i64) -> Result<Newest, Problem> {
         let query = self.store.query(sql::FRESHNESS).param("tenant", tenant);
-        let rows: Vec<Newest> = self.store.rows(query.param("received_ms", received_ms)).await?;
+        let query = query
+            .param("received_ms", received_ms)
+            .param("events_topic", EVENTS_TOPIC);
+        let rows: Vec<Newest> = self.store.rows(query).await?;
         Ok(rows.into_iter().next().unwrap_or_default())
     }
 }

@@ -158,41 +158,36 @@ async fn buckets(api: &Api, view: &View, place: &Place) -> Result<(Reach, u64, V
             ..problem
         })
     };
-    let (query, delay_ms) = match place {
+    let (query, level) = match place {
         Place::All => {
             let level = of_levels(0, "period")?;
             let query = view.bind_level(api.store.query(sql::SERIES), &level);
             (
                 query.param("first_cell", 0_u64).param("last_cell", u64::MAX),
-                level.flush_interval_ms,
+                Some(level),
             )
         }
         Place::Cell(cell) => {
             let level = of_levels(cell.resolution().into(), "cell")?;
             let (first, last) = indexes_within(*cell, level.resolution);
             let query = view.bind_level(api.store.query(sql::SERIES), &level);
-            (
-                query.param("first_cell", first).param("last_cell", last),
-                level.flush_interval_ms,
-            )
+            (query.param("first_cell", first).param("last_cell", last), Some(level))
         }
         Place::Box(place, resolution) => {
             let level = of_levels(*resolution, "res")?;
             let query = view.bind_level(api.store.query(sql::SERIES_BBOX), &level);
             let query = place.bind(query).param("res", *resolution);
-            (
-                query.param("stand_in", view::some_cell(level.resolution)),
-                level.flush_interval_ms,
-            )
+            (query.param("stand_in", view::some_cell(level.resolution)), Some(level))
         }
-        Place::Device(device) => (api.store.query(sql::SERIES_DEVICE).param("device", device), 0),
+        Place::Device(device) => (api.store.query(sql::SERIES_DEVICE).param("device", device), None),
     };
     let query = view.bind(query).param("period", view.period);
-    let reach = match delay_ms {
+    let reach = match &level {
         // Measurements are there before anybody is told.
-        0 => Reach::stored(api.freshness_ms(&view.tenant).await?, Some(i64::MAX), None),
-        _ => api.reach(&view.tenant, delay_ms).await?,
+        None => Reach::stored(api.freshness_ms(&view.tenant).await?, Some(i64::MAX), None),
+        Some(level) => api.reach(&view.tenant, level).await?,
     };
+    let delay_ms = level.map_or(0, |level| level.flush_interval_ms);
     Ok((reach, delay_ms, api.store.rows(query).await?))
 }
 

@@ -32,6 +32,9 @@ mod tests {
     /// Tables and views that hold what belongs to tenants.
     const SOURCES: [&str; 4] = ["rollup_log", "measurement_log", "device_log", "devices"];
 
+    /// What belongs to nobody: how far log partitions have come.
+    const BOOKS: &str = "ledger_log";
+
     /// What queries share and read by name: it binds the tenant itself.
     const SHARED: [&str; 1] = ["in_box"];
 
@@ -66,6 +69,10 @@ mod tests {
                 let rest = &sql[position + 5..];
                 let source: String = rest.chars().take_while(|letter| !letter.is_whitespace()).collect();
                 if source.starts_with('(') || SHARED.contains(&source.trim_end_matches(')')) {
+                    continue;
+                }
+                if source == BOOKS {
+                    assert_eq!(name, "freshness.sql");
                     continue;
                 }
                 assert!(SOURCES.contains(&source.as_str()), "{name} reads `{source}`");

@@ -95,7 +95,10 @@ impl Hub {
 
     /// How far what a view shows reaches, of which the newest event is known.
     pub(crate) fn reach(&self, view: &View, newest_ms: Option<i64>) -> Reach {
-        let told = self.api.changes.reach(&view.key.tenant, view.flush_interval_ms);
+        let told = self
+            .api
+            .changes
+            .reach(&view.key.tenant, (view.key.period, view.key.resolution));
         // Where nobody has told anything, what is stored is believed to have been so for long.
         let settled_ms = told.is_none().then_some(i64::MAX);
         Reach::stored(newest_ms, settled_ms, told)

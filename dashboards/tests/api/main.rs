@@ -7,6 +7,7 @@
 mod bad_input;
 mod caching;
 mod charts;
+mod complete;
 mod devices;
 mod fleet;
 mod head;

@@ -35,7 +35,7 @@ pub(super) struct Queue {
 
 /// What the task is asked for.
 enum Errand {
-    Tell(Batch),
+    Tell(Box<Batch>),
     /// Say that nothing follows; then this is dropped.
     Leave(oneshot::Sender<()>),
 }
@@ -78,7 +78,7 @@ impl Queue {
 
     /// False when there is no room for it.
     pub(super) fn put(&self, batch: Batch) -> bool {
-        let is_taken = self.sender.try_send(Errand::Tell(batch)).is_ok();
+        let is_taken = self.sender.try_send(Errand::Tell(Box::new(batch))).is_ok();
         if !is_taken {
             self.skip();
         }
@@ -115,7 +115,7 @@ impl Publisher {
             tokio::select! {
                 biased;
                 errand = errands.recv() => match errand {
-                    Some(Errand::Tell(batch)) => self.take(batch).await,
+                    Some(Errand::Tell(batch)) => self.take(*batch).await,
                     Some(Errand::Leave(_done)) => {
                         self.leave().await;
                         // It answers by being dropped, and so is all that comes after.
@@ -240,7 +240,9 @@ fn pieces(batch: Batch) -> Vec<Batch> {
     let mut pieces = vec![Batch {
         groups: Vec::new(),
         newest_ms: batch.newest_ms,
+        newest_of: batch.newest_of,
         positions: positions.next().unwrap_or_default(),
+        ..Batch::default()
     }];
     let mut room = limits::NOTICE_SNAPSHOTS_MAX;
     for Group { place, mut snapshots } in batch.groups {
@@ -267,11 +269,15 @@ fn pieces(batch: Batch) -> Vec<Batch> {
         positions,
         ..Batch::default()
     }));
+    // Nothing is whole before all of it was told.
+    pieces.last_mut().expect("there is one").whole = batch.whole;
     pieces
 }
 
 #[cfg(test)]
 mod tests {
+    use schemas::rows::WholeLevel;
+
     use super::*;
     use crate::{
         Position, Positions, Values,
@@ -299,6 +305,12 @@ mod tests {
                     values: Values::NONE,
                 })
                 .collect(),
+        };
+        let whole = WholeLevel {
+            partition: 0,
+            period_seconds: 60,
+            resolution: 9,
+            version: 1,
         };
         let max = limits::NOTICE_SNAPSHOTS_MAX;
         for (round, counts) in [
@@ -328,8 +340,9 @@ mod tests {
                 .map(|(index, count)| group(index as u32 * 60, *count));
             let batch = Batch {
                 groups: groups.collect(),
-                newest_ms: Vec::new(),
                 positions: positions.clone(),
+                whole: vec![whole],
+                ..Batch::default()
             };
             let pieces = pieces(batch);
             let together: Positions = pieces.iter().flat_map(|piece| piece.positions.iter()).collect();
@@ -337,6 +350,11 @@ mod tests {
             let most = pieces.iter().map(|piece| piece.positions.iter().count()).max();
             assert!(most <= Some(limits::NOTICE_POSITIONS_MAX), "{round}");
             assert!(pieces.iter().all(|piece| piece.snapshot_count() <= max), "{counts:?}");
+            let told_whole: Vec<usize> = pieces.iter().map(|piece| piece.whole.len()).collect();
+            assert!(
+                told_whole.iter().sum::<usize>() == 1 && told_whole.ends_with(&[1]),
+                "at the end"
+            );
             let total: usize = pieces.iter().map(Batch::snapshot_count).sum();
             assert_eq!(total, counts.iter().sum::<usize>());
         }

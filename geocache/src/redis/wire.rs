@@ -3,6 +3,9 @@
 //!
 //! Pure. Must never panic over what it reads: anybody may write to Redis.
 
+use std::collections::BTreeMap;
+
+use schemas::rows::WholeLevel;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -110,6 +113,14 @@ struct WireRest {
     has_left: bool,
 }
 
+/// What stands behind the rest, of the batch: partitions of the newest events with versions, and levels (partition, period,
+/// resolution, version) that are whole. None behind what older versions write.
+#[derive(Default, Serialize, Deserialize)]
+struct WireReach {
+    newest_of: BTreeMap<u16, u64>,
+    whole: Vec<(u16, u32, u8, u64)>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct WireBatch {
     groups: Vec<WireGroup>,
@@ -135,6 +146,7 @@ type WirePosition = (String, String, u16, u64, i64, i32, i32);
 
 impl Message {
     pub(super) fn write(self) -> Vec<u8> {
+        let reach = self.batch.as_ref().map(WireReach::of).unwrap_or_default();
         let message = WireMessage {
             publisher: self.publisher,
             sequence: self.sequence,
@@ -144,23 +156,51 @@ impl Message {
             partitions: self.partitions,
             has_left: self.has_left,
         };
-        postcard::to_stdvec(&(message, rest)).expect("memory takes every write")
+        postcard::to_stdvec(&(message, rest, reach)).expect("memory takes every write")
     }
 
     /// None for what is none of ours.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (message, rest): (WireMessage, &[u8]) = postcard::take_from_bytes(bytes).ok()?;
-        let rest = match rest {
-            [] => WireRest::default(),
-            rest => postcard::from_bytes(rest).ok()?,
+        let (rest, reach): (WireRest, &[u8]) = match rest {
+            [] => Default::default(),
+            rest => postcard::take_from_bytes(rest).ok()?,
+        };
+        let reach = match reach {
+            [] => WireReach::default(),
+            reach => postcard::from_bytes(reach).ok()?,
         };
         Some(Self {
             publisher: message.publisher,
             sequence: message.sequence,
-            batch: message.batch.map(Batch::from),
+            batch: message.batch.map(|batch| reach.add_to(batch.into())),
             partitions: rest.partitions,
             has_left: rest.has_left,
         })
+    }
+}
+
+impl WireReach {
+    fn of(batch: &Batch) -> Self {
+        let flat = |level: &WholeLevel| (level.partition, level.period_seconds, level.resolution, level.version);
+        Self {
+            newest_of: batch.newest_of.clone(),
+            whole: batch.whole.iter().map(flat).collect(),
+        }
+    }
+
+    fn add_to(self, batch: Batch) -> Batch {
+        let level = |(partition, period_seconds, resolution, version)| WholeLevel {
+            partition,
+            period_seconds,
+            resolution,
+            version,
+        };
+        Batch {
+            newest_of: self.newest_of,
+            whole: self.whole.into_iter().map(level).collect(),
+            ..batch
+        }
     }
 }
 
@@ -224,6 +264,7 @@ impl From<WireBatch> for Batch {
             groups: batch.groups.into_iter().map(group).collect(),
             newest_ms: newest_ms.collect(),
             positions: batch.positions.iter().map(whole_position).collect(),
+            ..Self::default()
         }
     }
 }
@@ -294,7 +335,9 @@ mod tests {
             let batch = Batch {
                 groups: vec![Group { place, snapshots }],
                 newest_ms: vec![("acme".into(), 5)],
+                newest_of: BTreeMap::from([(3, 7)]),
                 positions: positions.iter().map(whole_position).collect(),
+                whole: vec![WholeLevel { partition: 3, period_seconds: 60, resolution: 9, version: 7 }],
             };
             let message = || Message {
                 publisher: 1,
@@ -309,7 +352,11 @@ mod tests {
             let old: WireMessage = postcard::from_bytes(&written).unwrap();
             prop_assert_eq!((old.publisher, old.sequence), (1, 2));
             let read = Message::read(&postcard::to_stdvec(&old).unwrap());
-            prop_assert_eq!(read, Some(Message { partitions: Vec::new(), has_left: false, ..message() }));
+            let batch = Batch { newest_of: BTreeMap::new(), whole: Vec::new(), ..batch.clone() };
+            prop_assert_eq!(
+                read,
+                Some(Message { batch: Some(batch), partitions: Vec::new(), has_left: false, ..message() })
+            );
         }
 
         #[test]

@@ -5,7 +5,7 @@ use schemas::{
     Event, Reason, Rejection, Stage,
     name::POSITION_METRIC,
     record,
-    rows::{COORDINATE_UNKNOWN_E7, MeasurementRows, Rows},
+    rows::{COORDINATE_UNKNOWN_E7, MeasurementRows, Rows, WholeLevel},
 };
 
 use super::{
@@ -281,6 +281,7 @@ impl EventsTask {
             devices,
             symbols,
             ledger,
+            next_offset,
             ..
         } = &mut self.state;
         let mask = match due {
@@ -292,6 +293,19 @@ impl EventsTask {
             }
         };
         rollups.collect(mask, symbols, &mut rows.rollups);
+        let due = rollups
+            .levels()
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| mask & (1 << index) != 0);
+        if let Some(last_offset) = next_offset.checked_sub(1) {
+            rows.whole.extend(due.map(|(_, level)| WholeLevel {
+                partition: self.topic_partition.partition.0,
+                period_seconds: level.period_seconds,
+                resolution: level.resolution,
+                version: self.origin.version(last_offset),
+            }));
+        }
         let (tenants, lateness_ms) = (&mut self.tenants, self.parameters.allowed_lateness_ms);
         devices.drain_dirty(|key, state| {
             state.write(key, symbols, self.origin, &mut rows.devices);

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use processors::runner::RowSink;
+use processors::{rollup::accumulator::Origin, runner::RowSink};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemas::{
     record::EVENTS_TOPIC,
-    rows::{LedgerRows, MeasurementRows, RollupRows, Rows, TextColumn},
+    rows::{LedgerRows, ListColumn, MeasurementRows, RollupRows, Rows, TextColumn, WholeLevel},
 };
 
 use crate::trace::Trace;
@@ -23,6 +23,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Key of `measurement_log`, as far as it tells rows apart.
 pub(crate) type MeasurementKey = (u16, u64, String);
+/// Partition, period and resolution.
+type LevelKey = (u16, u32, u8);
 /// Key of a cell: tenant, metric, period, resolution, bucket, cell.
 pub(crate) type CellKey = (String, String, u32, u8, u32, u64);
 
@@ -56,6 +58,16 @@ pub(crate) struct Contents {
     pub(crate) rollups: BTreeMap<(CellKey, u16, u64), Snapshot>,
     /// Payload by identity.
     pub(crate) dead_letters: BTreeMap<String, Vec<u8>>,
+    levels: BTreeMap<LevelKey, Level>,
+}
+
+/// What a rollup level has of a partition.
+#[derive(Default)]
+struct Level {
+    /// Of all its snapshots.
+    count: u64,
+    /// From which offset on it has everything; none while no ledger has told.
+    since: Option<u64>,
 }
 
 /// How inserts go. All zero: at once and well.
@@ -148,9 +160,16 @@ impl RowSink for Tables {
     }
 
     async fn insert(&self, batches: Vec<Rows>) -> Result<(), Infallible> {
+        let whole: Vec<WholeLevel> = batches.iter().flat_map(|rows| rows.whole.iter().copied()).collect();
         let tables: Vec<Rows> = batches.into_iter().flat_map(by_table).collect();
         while self.attempt(&tables).await.is_err() {
             tokio::time::sleep(RETRY_PAUSE).await;
+        }
+        let checked = whole
+            .iter()
+            .try_for_each(|whole| self.lock().contents.check_whole(whole));
+        if let Err(violation) = checked {
+            self.trace.violation(violation);
         }
         Ok(())
     }
@@ -164,6 +183,7 @@ fn by_table(rows: Rows) -> impl Iterator<Item = Rows> {
         devices,
         dead_letters,
         ledger,
+        whole: _,
     } = rows;
     let tables = [
         Rows {
@@ -195,6 +215,11 @@ fn texts(column: &TextColumn) -> Vec<String> {
     texts.collect()
 }
 
+fn list<T>(column: &ListColumn<T>, index: usize) -> &[T] {
+    let start = index.checked_sub(1).map_or(0, |before| column.ends[before] as usize);
+    &column.items[start..column.ends[index] as usize]
+}
+
 impl Contents {
     /// Replaces by key. A row that says something else under the same key and version is a violation: which of the two
     /// stays would be chance.
@@ -209,7 +234,7 @@ impl Contents {
     }
 
     /// Whatever the ledger says is there when it says so, and nothing else: whoever wrote it, and after whatever crash.
-    fn check_ledger(&self, rows: &LedgerRows) -> Result<(), String> {
+    fn check_ledger(&mut self, rows: &LedgerRows) -> Result<(), String> {
         for (index, topic) in texts(&rows.topic).into_iter().enumerate() {
             let partition = rows.partition[index];
             let (first, last) = (rows.first_offset[index], rows.last_offset[index]);
@@ -223,6 +248,7 @@ impl Contents {
             if topic != EVENTS_TOPIC {
                 continue;
             }
+            self.note_levels(partition, rows, index);
             let range = (partition, first, String::new())..(partition, last + 1, String::new());
             let found = self.measurements.range(range).count() as u64;
             if found != rows.measurements[index] {
@@ -231,6 +257,41 @@ impl Contents {
                     rows.measurements[index]
                 ));
             }
+        }
+        Ok(())
+    }
+
+    fn note_levels(&mut self, partition: u16, rows: &LedgerRows, index: usize) {
+        for (of_partition, level) in &mut self.levels {
+            if of_partition.0 == partition {
+                level.since = None;
+            }
+        }
+        let periods = list(&rows.level_periods, index).iter();
+        let levels = periods.zip(list(&rows.level_resolutions, index));
+        for ((period, resolution), since) in levels.zip(list(&rows.level_sinces, index)) {
+            self.levels.entry((partition, *period, *resolution)).or_default().since = Some(*since);
+        }
+    }
+
+    /// A level that is said to be whole has the measurements up to there: whoever owned the partition before.
+    fn check_whole(&self, whole: &WholeLevel) -> Result<(), String> {
+        let Some(Level {
+            count,
+            since: Some(since),
+        }) = self
+            .levels
+            .get(&(whole.partition, whole.period_seconds, whole.resolution))
+        else {
+            return Ok(());
+        };
+        let end = Origin::offset_of(whole.version) + 1;
+        let range = (whole.partition, *since, String::new())..(whole.partition, end.max(*since), String::new());
+        let expected = self.measurements.range(range).count() as u64;
+        if *count < expected {
+            return Err(format!(
+                "{whole:?} counts {count} measurements, and {expected} are stored"
+            ));
         }
         Ok(())
     }
@@ -283,11 +344,18 @@ impl Contents {
                 min: rows.min[index],
                 max: rows.max[index],
             };
+            let level = (
+                rows.partition[index],
+                rows.period_seconds[index],
+                rows.resolution[index],
+            );
+            let level = self.levels.entry(level).or_default();
             match self
                 .rollups
                 .entry((cell, rows.partition[index], rows.generation[index]))
             {
                 Entry::Vacant(place) => {
+                    level.count += row.count;
                     place.insert(row);
                 }
                 Entry::Occupied(place) if place.get().version == row.version && *place.get() != row => {
@@ -298,7 +366,8 @@ impl Contents {
                     ));
                 }
                 Entry::Occupied(mut place) if place.get().version < row.version => {
-                    place.insert(row);
+                    level.count += row.count;
+                    level.count -= place.insert(row).count;
                 }
                 Entry::Occupied(_) => {}
             }
