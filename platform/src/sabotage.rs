@@ -28,11 +28,13 @@ pub enum Rule {
     SnapshotsAreAbsolute,
     /// A checkpoint brings back which events were counted.
     IdentitiesAreRestored,
+    /// A level is said to be whole only when all of it was collected.
+    WholeIsCollected,
 }
 
 impl Rule {
     /// All of them, in the order of an event's path.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AcknowledgeStored,
         Self::AcknowledgeConfirmed,
         Self::AcknowledgeOnOwnConnection,
@@ -43,6 +45,7 @@ impl Rule {
         Self::VersionRises,
         Self::SnapshotsAreAbsolute,
         Self::IdentitiesAreRestored,
+        Self::WholeIsCollected,
     ];
 
     /// True when this thread breaks it.

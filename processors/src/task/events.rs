@@ -293,6 +293,11 @@ impl EventsTask {
             }
         };
         rollups.collect(mask, symbols, &mut rows.rollups);
+        #[cfg(feature = "sabotage")]
+        let mask = match platform::sabotage::Rule::WholeIsCollected.is_broken() {
+            true => u32::MAX,
+            false => mask,
+        };
         let due = rollups
             .levels()
             .iter()
